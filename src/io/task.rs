@@ -1,0 +1,88 @@
+//! The local executor: tasks of one reactor, run in the order in which they were woken.
+//!
+//! A task is polled once, inline, when it is spawned: what a request does before its first wait happens in the order of
+//! arrival. Wakers must not leave the reactor's thread (the mesh carries ids, never wakers); one that does is a bug in
+//! the broker and aborts.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::rc::Rc;
+use std::thread::ThreadId;
+
+use async_task::Runnable;
+
+/// The queue of woken tasks of one reactor.
+pub(super) struct Executor {
+    ready: Rc<Ready>,
+}
+
+struct Ready {
+    queue: RefCell<VecDeque<Runnable>>,
+    owner: ThreadId,
+    polls: Cell<u64>,
+}
+
+/// The schedule function of every task: a reference to the queue that only its own thread may follow.
+struct Schedule(Rc<Ready>);
+
+// SAFETY: a waker is Send and Sync by type, so async-task may call the schedule function from any thread by type as
+// well; `push` asserts that it is the owner's thread before it touches the Rc or the queue. `Rc` counts change only
+// when a task is made or freed; a task is freed by its last waker, and wakers stay on this thread (module doc).
+unsafe impl Send for Schedule {}
+// SAFETY: as above.
+unsafe impl Sync for Schedule {}
+
+impl Schedule {
+    fn push(&self, runnable: Runnable) {
+        assert!(std::thread::current().id() == self.0.owner, "a waker left its reactor's thread");
+        self.0.queue.borrow_mut().push_back(runnable);
+    }
+}
+
+impl Executor {
+    pub(super) fn new() -> Executor {
+        let ready = Ready { queue: RefCell::default(), owner: std::thread::current().id(), polls: Cell::new(0) };
+        Executor { ready: Rc::new(ready) }
+    }
+
+    /// Starts `future`: polls it once, now, and then whenever it is woken.
+    pub(super) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        let schedule = Schedule(Rc::clone(&self.ready));
+        // SAFETY: the future is 'static; it and its output stay on this thread because runnables only ever sit in the
+        // queue of the owner's thread and run there (see Schedule).
+        let (runnable, task) = unsafe { async_task::spawn_unchecked(future, move |runnable| schedule.push(runnable)) };
+        task.detach();
+        self.ready.polls.set(self.ready.polls.get() + 1);
+        runnable.run();
+    }
+
+    /// Polls woken tasks until none is left or `budget` polls were made; tells how many were made.
+    pub(super) fn run(&self, budget: u32) -> u32 {
+        let mut polls = 0;
+        while polls < budget {
+            let Some(runnable) = self.ready.queue.borrow_mut().pop_front() else { break };
+            runnable.run();
+            polls += 1;
+        }
+        self.ready.polls.set(self.ready.polls.get() + u64::from(polls));
+        polls
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready.queue.borrow().is_empty()
+    }
+
+    pub(super) fn polls(&self) -> u64 {
+        self.ready.polls.get()
+    }
+
+    /// Drops the woken tasks; used when the reactor ends.
+    pub(super) fn clear(&self) {
+        loop {
+            // Dropping a task may wake others, so the queue is not borrowed while it happens.
+            let Some(runnable) = self.ready.queue.borrow_mut().pop_front() else { break };
+            drop(runnable);
+        }
+    }
+}

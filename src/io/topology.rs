@@ -1,0 +1,1 @@
+//! Threads and the cores they are pinned to.

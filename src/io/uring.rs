@@ -1,0 +1,1 @@
+//! The real backend: one io_uring a reactor.
