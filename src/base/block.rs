@@ -208,11 +208,10 @@ impl Block {
         Slice { block: Arc::new(self), start: 0, bytes: bytes as u32 }
     }
 
-    /// Starts to fill the block from `start`; the bytes before it stay private until [`Appender::seal`].
-    pub fn into_appender(self, start: usize) -> Appender {
-        assert!(start <= self.len());
+    /// Starts to fill the block from its front.
+    pub fn into_appender(self) -> Appender {
         assert!(u32::try_from(self.len()).is_ok(), "blocks are below 4 GiB");
-        Appender { private: start, filled: start, block: Arc::new(self) }
+        Appender { start: 0, private: 0, filled: 0, block: Arc::new(self) }
     }
 }
 
@@ -322,9 +321,14 @@ impl fmt::Debug for Slice {
 }
 
 /// A block that is filled from the front while its filled part is already shared.
+///
+/// It is filled in *sections*, each of which begins at a multiple of 4 KiB with a private front (a header that is
+/// written last) and ends with [`Appender::seal`].
 pub struct Appender {
     block: Arc<Block>,
-    /// Bytes before this are not shared before the seal.
+    /// Where the current section starts.
+    start: usize,
+    /// Bytes of the section before this are not shared before the seal.
     private: usize,
     filled: usize,
 }
@@ -340,9 +344,24 @@ impl Appender {
         self.filled
     }
 
+    /// Where the current section starts in the block, a multiple of 4 KiB.
+    pub fn section_start(&self) -> usize {
+        self.start
+    }
+
     /// Size of the whole block in bytes.
     pub fn capacity(&self) -> usize {
         self.block.memory().bytes
+    }
+
+    /// Sets the private front of a section in which nothing was filled yet.
+    ///
+    /// # Panics
+    /// When the section has begun already, or the front does not fit.
+    pub fn begin(&mut self, private: usize) {
+        assert!(self.filled == self.start && private <= self.room());
+        self.private = self.start + private;
+        self.filled = self.private;
     }
 
     /// The next `bytes` of the block, to be written; they are shared by the [`Appender::share`] that follows.
@@ -365,31 +384,49 @@ impl Appender {
         slice
     }
 
-    /// Writes `header` over the private front, pads with zeros to a multiple of 4 KiB and shares the whole front of
-    /// the block up to there.
+    /// Ends the section: writes `header` over its private front, pads it with zeros to a multiple of 4 KiB, and shares
+    /// the whole of it. The next section begins behind.
     ///
     /// # Panics
     /// When the header is longer than the private front.
-    pub fn seal(self, header: &[u8]) -> Slice {
-        assert!(header.len() <= self.private, "a header of {} bytes in a front of {}", header.len(), self.private);
+    pub fn seal(&mut self, header: &[u8]) -> Slice {
+        assert!(self.start + header.len() <= self.private, "a header of {} bytes is too long", header.len());
         let padded = self.filled.next_multiple_of(BLOCK_ALIGN);
         let address = self.block.memory().address.as_ptr();
-        // SAFETY: the front was never shared (`private` is where sharing began) and the padding lies behind all that
-        // was; both lie within the block, whose size is a multiple of BLOCK_ALIGN.
+        // SAFETY: the front of the section was never shared (`private` is where sharing began) and the padding lies
+        // behind all that was; both lie within the block, whose size is a multiple of BLOCK_ALIGN.
         unsafe {
-            address.copy_from_nonoverlapping(header.as_ptr(), header.len());
+            address.add(self.start).copy_from_nonoverlapping(header.as_ptr(), header.len());
             address.add(self.filled).write_bytes(0, padded - self.filled);
         }
-        Slice { block: self.block, start: 0, bytes: padded as u32 }
+        let slice = self.range(self.start..padded);
+        (self.start, self.private, self.filled) = (padded, padded, padded);
+        slice
     }
 
     /// The shared bytes `range`, counted from the start of the block.
     ///
     /// # Panics
-    /// When the range touches the private front or reaches beyond what is filled.
+    /// When the range touches a private front that is not sealed yet, or reaches beyond what is filled.
     pub fn shared(&self, range: Range<usize>) -> Slice {
-        assert!(self.private <= range.start && range.start <= range.end && range.end <= self.filled);
-        Slice { block: Arc::clone(&self.block), start: range.start as u32, bytes: (range.end - range.start) as u32 }
+        assert!(range.start <= range.end && range.end <= self.filled);
+        assert!(range.end <= self.start || range.start >= self.private);
+        self.range(range)
+    }
+
+    /// The unsealed content of the section behind its private front, for a checksum over it.
+    pub fn section(&self) -> &[u8] {
+        let address = self.block.memory().address.as_ptr();
+        // SAFETY: these bytes were filled and are final.
+        unsafe { std::slice::from_raw_parts(address.add(self.private), self.filled - self.private) }
+    }
+
+    fn range(&self, range: Range<usize>) -> Slice {
+        Slice {
+            block: Arc::clone(&self.block),
+            start: range.start as u32,
+            bytes: (range.end - range.start) as u32,
+        }
     }
 }
 
@@ -424,7 +461,8 @@ mod tests {
     #[test]
     fn an_appender_shares_its_front_while_it_is_filled() {
         let pool = Pool::new(1 << 20);
-        let mut appender = pool.try_block(8192, Use::Tail).expect("fits").into_appender(64);
+        let mut appender = pool.try_block(8192, Use::Tail).expect("fits").into_appender();
+        appender.begin(64);
         appender.reserve(3).copy_from_slice(b"abc");
         let first = appender.share(3);
         appender.reserve(2).copy_from_slice(b"de");
@@ -437,6 +475,7 @@ mod tests {
         assert_eq!(&sealed[64..69], b"abcde");
         assert!(sealed[69..].iter().all(|byte| *byte == 0));
         assert_eq!(&*first, b"abc");
+        assert_eq!((appender.section_start(), appender.room()), (4096, 4096));
     }
 
     #[test]
