@@ -2,4 +2,6 @@
 
 pub mod base;
 pub mod io;
+pub mod log;
 pub mod model;
+pub mod producer;
