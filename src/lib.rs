@@ -2,5 +2,7 @@
 
 pub mod base;
 pub mod io;
+pub mod log;
 pub mod model;
+pub mod producer;
 pub mod record;
