@@ -1,16 +1,40 @@
-//! The log of one partition: bytes, offsets and leader epochs on this disk.
+//! The log: bytes, offsets and leader epochs of partitions on this disk.
 //!
-//! **Owns:** the maps from offsets ([`offset_index`]) and timestamps ([`time_index`]) to positions in a segment, and the
-//! history of leader epochs ([`leader_epochs`]), each in the format of Kafka's files.
+//! **Owns:** the reactor's write-ahead [`journal`] and its group commit, direct runs ([`run`]), write-back to Kafka-format
+//! segments ([`write_back`]), the [`checkpoint`], [`recovery`], the [`tail`] that consumers read from memory, reads of
+//! what is on disk ([`reader`]), the sparse indexes, and the names of all files ([`directory`]).
 //!
-//! **Never:** knows producers, replicas or clients.
+//! **Never:** knows producers, replicas or clients; an owner's state rides in the checkpoint as bytes ([`log::OwnerState`]).
 //!
-//! **Start reading at** [`offset_index`].
+//! **Start reading at** [`log`] for an append, [`reader`] for a read, [`storage`] for what ties them together.
 
+pub mod checkpoint;
+pub mod config;
+mod context;
 pub mod corrupt;
+pub mod directory;
+pub mod group;
+pub mod journal;
+pub mod journal_file;
 pub mod leader_epochs;
+#[allow(clippy::module_inception, reason = "the log of a partition is what this module is about")]
+pub mod log;
 pub mod offset_index;
+pub mod reader;
+pub mod recovery;
+pub mod run;
+pub mod segment;
+pub mod stats;
+pub mod storage;
+pub mod tail;
 pub mod time_index;
+pub mod warm;
+mod write_back;
+
+pub use config::StorageConfig;
+pub use log::{AppendError, Log, LogSettings, Placed, Stamp};
+pub use reader::{Piece, ReadError};
+pub use storage::Storage;
 
 #[cfg(test)]
 mod golden;

@@ -1,0 +1,350 @@
+//! The checkpoint: what each log looked like when it was last written back, so that recovery reads no segment.
+//!
+//! Each reactor appends to a file of its own, `checkpoint/EPOCH-REACTOR-NUMBER.checkpoint`: a header, then records, each
+//! framed by magic, length and CRC-32C. After records became durable the header is brought up to date with how many bytes
+//! count, and only then anything relies on them: what lies within is whole or corrupt, what lies behind was never relied
+//! on. The header has two slots, written in turn, so that a torn write of one leaves the other. The record with the highest version of a log is the one that counts, whichever
+//! file it is in; so a log may move between reactors, and old files go once a newer one holds all that still counts.
+//!
+//! A record holds the bytes of the log's last, incomplete block. That is what allows this block of the segment to be
+//! written again later although committed bytes stand in it.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::config::StorageConfig;
+use super::group::Chain;
+use super::leader_epochs::EpochEntry;
+use super::segment::OnFile;
+use crate::base::map::Map;
+use crate::io::file::{self, File};
+use crate::io::op::OpenMode;
+use crate::io::{Handle, Result};
+use crate::model::ids::{PartitionId, Uuid};
+use crate::model::offset::{Offset, Timestamp};
+
+const FILE_MAGIC: &[u8; 8] = b"FLUMENCP";
+const VERSION: u32 = 1;
+const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"FLCR");
+/// Size of one of the two slots of the header.
+const SLOT_BYTES: usize = 512;
+const FILE_HEADER_BYTES: usize = 2 * SLOT_BYTES;
+const RECORD_HEADER_BYTES: usize = 12;
+/// A file is rewritten when it is larger than this and four times what still counts in it.
+const REWRITE_BYTES_MIN: u64 = 16 << 20;
+
+/// A log as of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Name of its directory.
+    pub name: String,
+    /// Number of its last change that is included.
+    pub version: u64,
+    /// Whether the log is gone; nothing else counts then.
+    pub removed: bool,
+    /// The log start offset.
+    pub log_start: Offset,
+    /// Its segments, oldest first.
+    pub segments: Vec<SegmentRecord>,
+    /// Its leader epochs.
+    pub epochs: Vec<EpochEntry>,
+    /// Position in the active segment up to which its file holds everything.
+    pub stored: u32,
+    /// The last segment's bytes from the start of its last, incomplete block on.
+    pub edge: Vec<u8>,
+    /// What the log's owner keeps with it.
+    pub owner_state: Vec<u8>,
+}
+
+/// A segment as of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "as in segment.rs")]
+pub struct SegmentRecord {
+    pub base: Offset,
+    pub next_offset: Offset,
+    pub end: u32,
+    pub first_timestamp: Timestamp,
+    pub max_timestamp: Timestamp,
+    pub max_timestamp_offset: Offset,
+    pub offsets_on_file: OnFile,
+    pub times_on_file: OnFile,
+    pub finished: bool,
+}
+
+/// Reads values off the front of a record's body.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, bytes: usize) -> std::result::Result<&'a [u8], String> {
+        let Some((front, rest)) = self.0.split_at_checked(bytes) else {
+            return Err(format!("{bytes} bytes where {} are left", self.0.len()));
+        };
+        self.0 = rest;
+        Ok(front)
+    }
+
+    fn u32(&mut self) -> std::result::Result<u32, String> {
+        Ok(u32::from_le_bytes(self.take(4)?.try_into().expect("4 bytes")))
+    }
+
+    fn i64(&mut self) -> std::result::Result<i64, String> {
+        Ok(i64::from_le_bytes(self.take(8)?.try_into().expect("8 bytes")))
+    }
+
+    fn bytes(&mut self) -> std::result::Result<&'a [u8], String> {
+        let count = self.u32()? as usize;
+        self.take(count)
+    }
+
+    /// A count of items that take at least `bytes_each`.
+    fn count(&mut self, bytes_each: usize) -> std::result::Result<usize, String> {
+        let count = self.u32()? as usize;
+        if count > self.0.len() / bytes_each { Err(format!("{count} items in {} bytes", self.0.len())) } else { Ok(count) }
+    }
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+impl LogRecord {
+    /// The framed record of `id`.
+    pub fn encode(&self, id: PartitionId) -> Vec<u8> {
+        let mut out = vec![0; RECORD_HEADER_BYTES];
+        out.extend_from_slice(id.topic.as_bytes());
+        out.extend_from_slice(&id.index.to_le_bytes());
+        out.extend_from_slice(&self.version.to_le_bytes());
+        out.push(u8::from(self.removed));
+        put_bytes(&mut out, self.name.as_bytes());
+        out.extend_from_slice(&self.log_start.to_le_bytes());
+        out.extend_from_slice(&self.stored.to_le_bytes());
+        out.extend_from_slice(&(self.segments.len() as u32).to_le_bytes());
+        self.segments.iter().for_each(|segment| segment.encode(&mut out));
+        out.extend_from_slice(&(self.epochs.len() as u32).to_le_bytes());
+        for entry in &self.epochs {
+            out.extend_from_slice(&entry.epoch.to_le_bytes());
+            out.extend_from_slice(&entry.start_offset.to_le_bytes());
+        }
+        put_bytes(&mut out, &self.edge);
+        put_bytes(&mut out, &self.owner_state);
+        let body = (out.len() - RECORD_HEADER_BYTES) as u32;
+        let crc = crc32c::crc32c(&out[RECORD_HEADER_BYTES..]);
+        out[..4].copy_from_slice(&RECORD_MAGIC.to_le_bytes());
+        out[4..8].copy_from_slice(&body.to_le_bytes());
+        out[8..12].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    fn decode(body: &[u8]) -> std::result::Result<(PartitionId, LogRecord), String> {
+        let mut cursor = Cursor(body);
+        let topic = Uuid::from_bytes(cursor.take(16)?.try_into().expect("16 bytes"));
+        let id = PartitionId { topic, index: cursor.u32()? as i32 };
+        let version = cursor.i64()? as u64;
+        let removed = cursor.take(1)?[0] != 0;
+        let name = std::str::from_utf8(cursor.bytes()?).map_err(|error| error.to_string())?.to_owned();
+        let mut record = LogRecord { name, version, removed, log_start: cursor.i64()?, ..LogRecord::default() };
+        record.stored = cursor.u32()?;
+        for _ in 0..cursor.count(SegmentRecord::BYTES)? {
+            record.segments.push(SegmentRecord::decode(&mut cursor)?);
+        }
+        for _ in 0..cursor.count(12)? {
+            record.epochs.push(EpochEntry { epoch: cursor.u32()? as i32, start_offset: cursor.i64()? });
+        }
+        record.edge = cursor.bytes()?.to_vec();
+        record.owner_state = cursor.bytes()?.to_vec();
+        if cursor.0.is_empty() { Ok((id, record)) } else { Err(format!("{} bytes too many", cursor.0.len())) }
+    }
+}
+
+impl SegmentRecord {
+    const BYTES: usize = 5 * 8 + 5 * 4 + 1;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        for value in [self.base, self.next_offset, self.first_timestamp, self.max_timestamp, self.max_timestamp_offset] {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        let (offsets, times) = (self.offsets_on_file, self.times_on_file);
+        for value in [self.end, offsets.entries, offsets.crc, times.entries, times.crc] {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        out.push(u8::from(self.finished));
+    }
+
+    fn decode(cursor: &mut Cursor<'_>) -> std::result::Result<SegmentRecord, String> {
+        let mut record = SegmentRecord {
+            base: cursor.i64()?,
+            next_offset: cursor.i64()?,
+            first_timestamp: cursor.i64()?,
+            max_timestamp: cursor.i64()?,
+            max_timestamp_offset: cursor.i64()?,
+            end: cursor.u32()?,
+            ..SegmentRecord::default()
+        };
+        record.offsets_on_file = OnFile { entries: cursor.u32()?, crc: cursor.u32()? };
+        record.times_on_file = OnFile { entries: cursor.u32()?, crc: cursor.u32()? };
+        record.finished = cursor.take(1)?[0] != 0;
+        Ok(record)
+    }
+}
+
+/// One record of a checkpoint file as it was found there.
+#[derive(Debug)]
+pub struct FoundRecord {
+    /// Where it starts.
+    pub at: usize,
+    /// Bytes of its frame and body.
+    pub bytes: usize,
+    /// The log.
+    pub id: PartitionId,
+    /// What it says.
+    pub record: LogRecord,
+}
+
+/// One slot of a file's header.
+fn encode_slot(sequence: u64, valid_bytes: u64) -> Vec<u8> {
+    let mut out = FILE_MAGIC.to_vec();
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&sequence.to_le_bytes());
+    out.extend_from_slice(&valid_bytes.to_le_bytes());
+    let crc = crc32c::crc32c(&out);
+    out[12..16].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// Sequence and valid bytes of a slot.
+fn decode_slot(slot: &[u8]) -> Option<(u64, u64)> {
+    let (sequence, valid) = (slot.get(16..24)?, slot.get(24..32)?);
+    let (sequence, valid) = (u64::from_le_bytes(sequence.try_into().ok()?), u64::from_le_bytes(valid.try_into().ok()?));
+    (slot[..32] == encode_slot(sequence, valid)).then_some((sequence, valid))
+}
+
+/// Reads a checkpoint file: the records that count. What a crash left behind them is left out.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn parse(content: &[u8]) -> std::result::Result<Vec<FoundRecord>, String> {
+    let slots = content.chunks(SLOT_BYTES).take(2).filter_map(decode_slot);
+    let Some((_, valid)) = slots.max() else {
+        // A file that was being made when the power went has nothing but zeros, or nothing.
+        let unused = content.iter().all(|byte| *byte == 0);
+        return if unused { Ok(Vec::new()) } else { Err("neither of its two headers is valid".into()) };
+    };
+    let Some(content) = usize::try_from(valid).ok().and_then(|valid| content.get(..valid)) else {
+        return Err(format!("{valid} bytes should be there, and {} are", content.len()));
+    };
+    let (mut found, mut at) = (Vec::new(), FILE_HEADER_BYTES);
+    while at < content.len() {
+        let Some((bytes, crc, body)) = frame(content, at) else {
+            return Err(format!("no whole record at position {at}"));
+        };
+        if crc != crc32c::crc32c(body) {
+            return Err(format!("the checksum of the record at position {at} is wrong"));
+        }
+        let (id, record) = LogRecord::decode(body).map_err(|why| format!("the record at position {at}: {why}"))?;
+        found.push(FoundRecord { at, bytes, id, record });
+        at += bytes;
+    }
+    Ok(found)
+}
+
+/// The frame at `at`: its bytes, checksum and body, if it is whole.
+fn frame(content: &[u8], at: usize) -> Option<(usize, u32, &[u8])> {
+    let header = content.get(at..at + RECORD_HEADER_BYTES)?;
+    let word = |from: usize| u32::from_le_bytes(header[from..from + 4].try_into().expect("4 bytes"));
+    let bytes = word(4) as usize;
+    let body = content.get(at + RECORD_HEADER_BYTES..)?.get(..bytes)?;
+    (word(0) == RECORD_MAGIC).then_some((RECORD_HEADER_BYTES + bytes, word(8), body))
+}
+
+/// The checkpoint file of one reactor.
+pub(super) struct Checkpoint {
+    io: Handle,
+    config: Rc<StorageConfig>,
+    chain: Chain,
+    number: Cell<u32>,
+    file: RefCell<Option<(File, PathBuf)>>,
+    bytes: Cell<u64>,
+    sequence: Cell<u64>,
+    live: RefCell<Map<PartitionId, (u64, u32)>>,
+}
+
+impl Checkpoint {
+    pub fn new(io: &Handle, config: &Rc<StorageConfig>, chain: Chain) -> Checkpoint {
+        Checkpoint {
+            io: io.clone(),
+            config: Rc::clone(config),
+            chain,
+            number: Cell::new(0),
+            file: RefCell::default(),
+            bytes: Cell::new(0),
+            sequence: Cell::new(0),
+            live: RefCell::default(),
+        }
+    }
+
+    /// Appends records; when it returns they count.
+    pub async fn append(&self, records: &[(PartitionId, Vec<u8>)]) -> Result<()> {
+        let live: u64 = self.live.borrow().values().map(|(_, bytes)| u64::from(*bytes)).sum();
+        let fresh = self.file.borrow().is_none();
+        let full = self.bytes.get() > REWRITE_BYTES_MIN.max(4 * live);
+        let old = if full { self.file.take() } else { None };
+        let (mut content, mut places) = (Vec::new(), Vec::new());
+        if fresh || full {
+            content.resize(FILE_HEADER_BYTES, 0);
+            if let Some((_, path)) = &old {
+                self.carry(path, &mut content, &mut places).await?;
+            }
+            self.create().await?;
+        }
+        for (id, record) in records {
+            places.push((*id, self.bytes.get() + content.len() as u64, record.len() as u32));
+            content.extend_from_slice(record);
+        }
+        let file = self.file.borrow().as_ref().expect("it was made").0.clone();
+        file::append_copied(&self.io, &file, self.bytes.get(), &content).await?;
+        file.sync(&self.io, true).await?;
+        let valid = self.bytes.get() + content.len() as u64;
+        self.sequence.set(self.sequence.get() + 1);
+        let slot = encode_slot(self.sequence.get(), valid);
+        let at = (self.sequence.get() % 2) * SLOT_BYTES as u64;
+        file::append_copied(&self.io, &file, at, &slot).await?;
+        file.sync(&self.io, true).await?;
+        self.bytes.set(valid);
+        self.live.borrow_mut().extend(places.into_iter().map(|(id, at, bytes)| (id, (at, bytes))));
+        if let Some((_, path)) = old {
+            file::unlink(&self.io, &path).await?;
+        }
+        Ok(())
+    }
+
+    async fn create(&self) -> Result<()> {
+        let directory = self.config.checkpoint_directory();
+        let number = self.number.get();
+        self.number.set(number + 1);
+        let path = directory.join(format!("{:06}-{:02}-{number:04}.checkpoint", self.chain.epoch, self.chain.reactor));
+        let mode = OpenMode { write: true, create: true, truncate: true, ..OpenMode::default() };
+        let file = File::open(&self.io, &path, mode).await?;
+        file::sync_directory(&self.io, &directory).await?;
+        *self.file.borrow_mut() = Some((file, path));
+        self.bytes.set(0);
+        Ok(())
+    }
+
+    /// Takes over what still counts from the file that is given up.
+    async fn carry(&self, path: &Path, content: &mut Vec<u8>, places: &mut Vec<(PartitionId, u64, u32)>) -> Result<()> {
+        let old = file::read_whole(&self.io, path, u64::from(u32::MAX)).await?.unwrap_or_default();
+        let mut live: Vec<_> = self.live.borrow().iter().map(|(id, place)| (*id, *place)).collect();
+        live.sort();
+        for (id, (at, bytes)) in live {
+            let Some(record) = old.get(at as usize..at as usize + bytes as usize) else {
+                return Err(crate::io::Error::other(format!("{} is shorter than what was written", path.display())));
+            };
+            places.push((id, content.len() as u64, bytes));
+            content.extend_from_slice(record);
+        }
+        Ok(())
+    }
+}

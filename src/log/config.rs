@@ -1,0 +1,70 @@
+//! The knobs of the storage engine.
+
+use std::path::PathBuf;
+
+use crate::base::time::Duration;
+use crate::base::units::{GIB, KIB, MIB};
+
+/// How the storage of one broker is laid out and driven. Every default is a measured one (`benches/RESULTS.md`).
+#[derive(Clone, Debug)]
+pub struct StorageConfig {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Bytes that one reactor's journal may take on disk.
+    pub journal_bytes: u64,
+    /// Size of one journal file; a multiple of 4 KiB.
+    pub journal_file_bytes: u64,
+    /// Groups under way at a time. With one, throughput falls to a quarter (the device waits for us).
+    pub groups_in_flight_max: usize,
+    /// A group is sealed when it reaches this size.
+    pub group_bytes_max: u32,
+    /// What one partition appends within a group beyond this goes to its segment directly.
+    pub direct_run_bytes_min: u32,
+    /// Write-back starts when this much is only in the journal.
+    pub write_back_bytes: u64,
+    /// Write-back starts at the latest this long after an append.
+    pub write_back_interval: Duration,
+    /// Logs that are written back at a time.
+    pub write_back_depth: usize,
+    /// Below this much free space produce is refused.
+    pub disk_reserve_bytes: u64,
+    /// Bytes of written-back batches that stay in memory for consumers of the tail, per reactor.
+    pub tail_bytes_max: u64,
+    /// Segment files that stay open, per reactor.
+    pub open_files_max: usize,
+}
+
+impl StorageConfig {
+    /// The defaults for a data directory.
+    pub fn new(data: PathBuf) -> StorageConfig {
+        StorageConfig {
+            data,
+            journal_bytes: GIB,
+            journal_file_bytes: 64 * MIB,
+            groups_in_flight_max: 4,
+            group_bytes_max: MIB as u32,
+            direct_run_bytes_min: (128 * KIB) as u32,
+            write_back_bytes: 64 * MIB,
+            write_back_interval: Duration::from_secs(10),
+            write_back_depth: 16,
+            disk_reserve_bytes: GIB,
+            tail_bytes_max: 256 * MIB,
+            open_files_max: 2048,
+        }
+    }
+
+    /// The largest entry that goes through the journal; larger batches always go to their segment directly.
+    pub fn entry_bytes_max(&self) -> u32 {
+        (self.journal_file_bytes / 8).min(u64::from(u32::MAX)) as u32
+    }
+
+    /// The directory of the journal files.
+    pub fn journal_directory(&self) -> PathBuf {
+        self.data.join("journal")
+    }
+
+    /// The directory of the checkpoint files.
+    pub fn checkpoint_directory(&self) -> PathBuf {
+        self.data.join("checkpoint")
+    }
+}

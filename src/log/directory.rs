@@ -1,0 +1,203 @@
+//! Names on disk: where segments and their companions lie, how their names become durable, and which stay open.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::io::file::{self, File};
+use crate::io::op::OpenMode;
+use crate::io::{Handle, Result};
+use crate::model::offset::Offset;
+
+/// The companions of a segment, by Kafka's suffixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Record batches back to back.
+    Log,
+    /// Offset index.
+    Index,
+    /// Time index.
+    TimeIndex,
+    /// Producer snapshot as of the base offset.
+    Snapshot,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 4] = [Kind::Log, Kind::Index, Kind::TimeIndex, Kind::Snapshot];
+
+    /// The file name's end.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Kind::Log => "log",
+            Kind::Index => "index",
+            Kind::TimeIndex => "timeindex",
+            Kind::Snapshot => "snapshot",
+        }
+    }
+}
+
+/// Kafka's file name for a segment's file.
+pub fn file_name(base: Offset, kind: Kind) -> String {
+    format!("{base:020}.{}", kind.suffix())
+}
+
+/// The segment and kind that a file name stands for.
+pub fn parse_file_name(name: &str) -> Option<(Offset, Kind)> {
+    let (base, suffix) = name.split_once('.')?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.suffix() == suffix)?;
+    (base.len() == 20).then(|| base.parse().ok()).flatten().map(|base| (base, kind))
+}
+
+/// How a segment is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// O_DIRECT, for writing.
+    Direct,
+    /// Through the page cache, for reading and sending.
+    Cached,
+}
+
+/// The partition directories of one reactor's logs, and their open segments.
+pub struct Directory {
+    io: Handle,
+    data: PathBuf,
+    made: RefCell<BTreeSet<String>>,
+    open: RefCell<BTreeMap<(String, Offset, Access), (File, u64)>>,
+    uses: Cell<u64>,
+    open_max: usize,
+}
+
+impl Directory {
+    /// Below the data directory `data`, with at most `open_max` files kept open.
+    pub fn new(io: &Handle, data: &Path, open_max: usize) -> Directory {
+        Directory {
+            io: io.clone(),
+            data: data.to_owned(),
+            made: RefCell::default(),
+            open: RefCell::default(),
+            uses: Cell::new(0),
+            open_max,
+        }
+    }
+
+    /// The path of a segment's file.
+    pub fn path(&self, name: &str, base: Offset, kind: Kind) -> PathBuf {
+        self.data.join(name).join(file_name(base, kind))
+    }
+
+    /// The path of a partition's directory.
+    pub fn partition_path(&self, name: &str) -> PathBuf {
+        self.data.join(name)
+    }
+
+    /// Segment files that are open.
+    pub fn open_files(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// Makes sure that a partition's directory exists and that its name survives a power cut.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn ensure(&self, name: &str) -> Result<()> {
+        if self.made.borrow().contains(name) {
+            return Ok(());
+        }
+        let path = self.data.join(name);
+        if file::stat(&self.io, &path).await?.is_none() {
+            file::create_directory(&self.io, &path).await?;
+        }
+        file::sync_directory(&self.io, &self.data).await?;
+        self.made.borrow_mut().insert(name.to_owned());
+        Ok(())
+    }
+
+    /// Opens a segment that exists; keeps it open for a while.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn segment(&self, name: &str, base: Offset, access: Access) -> Result<File> {
+        if let Some(file) = self.cached(name, base, access) {
+            return Ok(file);
+        }
+        let mode = OpenMode { write: access == Access::Direct, direct: access == Access::Direct, ..OpenMode::default() };
+        let file = File::open(&self.io, &self.path(name, base, Kind::Log), mode).await?;
+        Ok(self.keep(name, base, access, file))
+    }
+
+    /// Opens a segment for writing, making it (and its directory) first if it does not exist; its name is durable.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn segment_for_write(&self, name: &str, base: Offset) -> Result<File> {
+        if let Some(file) = self.cached(name, base, Access::Direct) {
+            return Ok(file);
+        }
+        self.ensure(name).await?;
+        let mode = OpenMode { write: true, create: true, direct: true, ..OpenMode::default() };
+        let file = File::open(&self.io, &self.path(name, base, Kind::Log), mode).await?;
+        file::sync_directory(&self.io, &self.partition_path(name)).await?;
+        Ok(self.keep(name, base, Access::Direct, file))
+    }
+
+    fn cached(&self, name: &str, base: Offset, access: Access) -> Option<File> {
+        let now = self.uses.get() + 1;
+        self.uses.set(now);
+        let mut open = self.open.borrow_mut();
+        let (file, used) = open.get_mut(&(name.to_owned(), base, access))?;
+        *used = now;
+        Some(file.clone())
+    }
+
+    fn keep(&self, name: &str, base: Offset, access: Access, file: File) -> File {
+        let mut open = self.open.borrow_mut();
+        if open.len() >= self.open_max {
+            // The older half goes at once, so that looking for it is paid for by as many openings.
+            let mut ages: Vec<u64> = open.values().map(|(_, used)| *used).collect();
+            ages.sort_unstable();
+            let middle = ages[ages.len() / 2];
+            open.retain(|_, (_, used)| *used > middle);
+        }
+        let key = (name.to_owned(), base, access);
+        open.entry(key).or_insert((file, self.uses.get())).0.clone()
+    }
+
+    /// Forgets the open files of a segment, before it is removed.
+    pub fn forget(&self, name: &str, base: Offset) {
+        let mut open = self.open.borrow_mut();
+        for access in [Access::Direct, Access::Cached] {
+            open.remove(&(name.to_owned(), base, access));
+        }
+    }
+
+    /// Removes a partition's directory with everything in it, durably; fine if it does not exist. The directory gets
+    /// another name first, so that a crash half-way leaves nothing that looks like a partition.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn remove(&self, name: &str, unique: &str) -> Result<()> {
+        self.open.borrow_mut().retain(|(open, _, _), _| open != name);
+        self.made.borrow_mut().remove(name);
+        let path = self.data.join(name);
+        if file::stat(&self.io, &path).await?.is_none() {
+            return Ok(());
+        }
+        // Kafka's own name for a directory on its way out.
+        let doomed = self.data.join(format!("{unique}-delete"));
+        file::rename(&self.io, &path, &doomed).await?;
+        remove_tree(&self.io, &doomed).await?;
+        file::sync_directory(&self.io, &self.data).await
+    }
+}
+
+/// Removes a partition directory and the files in it.
+///
+/// # Errors
+/// The kernel's.
+pub async fn remove_tree(io: &Handle, path: &Path) -> Result<()> {
+    for name in file::list(io, path).await? {
+        file::unlink(io, &path.join(name)).await?;
+    }
+    file::remove_directory(io, path).await
+}

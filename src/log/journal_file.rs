@@ -1,0 +1,232 @@
+//! Journal files: made and zeroed ahead of need, recycled, released.
+//!
+//! Writes over extents that were written before need no metadata update and complete fastest (`RWF_DSYNC` of 64 KiB:
+//! 174 us against 304 us over merely reserved ones), so a new file is filled with zeros once.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+use super::config::StorageConfig;
+use super::group::GROUPS_START;
+use crate::base::block::Use;
+use crate::base::time::Duration;
+use crate::io::file::{self, File};
+use crate::io::op::{OpenMode, Slices};
+use crate::io::{Handle, Result};
+
+/// Bytes that one write of zeros covers.
+const ZERO_BYTES: usize = 1 << 20;
+/// How soon after a failure (a full disk, say) another file is tried.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// One file of the journal, open and zeroed.
+#[derive(Debug)]
+pub struct JournalFile {
+    file: File,
+    bytes: u64,
+}
+
+impl JournalFile {
+    /// Its size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Writes `bytes` at `at` durably.
+    pub(super) async fn write(&self, io: &Handle, at: u64, bytes: Slices) -> Result<()> {
+        self.file.write_at(io, at, bytes, true).await
+    }
+}
+
+/// Journal files of an earlier process start that recovered logs still need. The files of one chain are released in
+/// order: each holds the next one, so that none goes before its predecessors and a chain never gets a gap.
+#[derive(Debug)]
+pub struct OldFile {
+    path: PathBuf,
+    released: Arc<Mutex<Vec<PathBuf>>>,
+    _next: Option<Arc<OldFile>>,
+}
+
+impl OldFile {
+    /// Holds `path` until it is dropped, and `next` as long.
+    pub fn new(path: PathBuf, released: &Arc<Mutex<Vec<PathBuf>>>, next: Option<Arc<OldFile>>) -> OldFile {
+        OldFile { path, released: Arc::clone(released), _next: next }
+    }
+}
+
+impl Drop for OldFile {
+    fn drop(&mut self) {
+        self.released.lock().expect("the list is never left mid-change").push(std::mem::take(&mut self.path));
+    }
+}
+
+/// The supply of files for one reactor's journal.
+#[derive(Clone)]
+pub struct JournalFiles {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    io: Handle,
+    config: Rc<StorageConfig>,
+    epoch: u32,
+    ready: RefCell<VecDeque<JournalFile>>,
+    spares: RefCell<Vec<PathBuf>>,
+    made: Cell<u64>,
+    live: Cell<u64>,
+    wanted: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    stopping: Cell<bool>,
+}
+
+impl JournalFiles {
+    /// A supply for this start's `epoch`, which uses the files at `spares` first. Makes the first file ready.
+    ///
+    /// # Errors
+    /// The kernel's, when no file can be made.
+    pub async fn open(io: &Handle, config: &Rc<StorageConfig>, epoch: u32, spares: Vec<PathBuf>) -> Result<JournalFiles> {
+        let inner = Inner {
+            io: io.clone(),
+            config: Rc::clone(config),
+            epoch,
+            ready: RefCell::default(),
+            spares: RefCell::new(spares),
+            made: Cell::new(0),
+            live: Cell::new(0),
+            wanted: Cell::new(false),
+            waker: RefCell::default(),
+            stopping: Cell::new(false),
+        };
+        let files = JournalFiles { inner: Rc::new(inner) };
+        let first = files.prepare().await?;
+        files.inner.ready.borrow_mut().push_back(first);
+        io.spawn(files.clone().keep_ready());
+        Ok(files)
+    }
+
+    /// Takes a file that is ready.
+    pub(super) fn take_ready(&self) -> Option<JournalFile> {
+        self.inner.ready.borrow_mut().pop_front()
+    }
+
+    /// Size of the next ready file; 0 when none is.
+    pub(super) fn ready_bytes(&self) -> u64 {
+        self.inner.ready.borrow().front().map_or(0, JournalFile::bytes)
+    }
+
+    /// Takes back a file that no log needs any more.
+    pub(super) fn give_back(&self, file: JournalFile) {
+        self.inner.ready.borrow_mut().push_back(file);
+        self.inner.live.set(self.inner.live.get().saturating_sub(1));
+    }
+
+    /// Asks for a ready file when there is none and the journal, of which `live` files are needed, may still grow.
+    pub(super) fn want(&self, live: u64) {
+        self.inner.live.set(live);
+        if !self.inner.ready.borrow().is_empty() {
+            return;
+        }
+        self.inner.wanted.set(true);
+        if let Some(waker) = self.inner.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Ends the supply's task.
+    pub(super) fn stop(&self) {
+        self.inner.stopping.set(true);
+        if let Some(waker) = self.inner.waker.take() {
+            waker.wake();
+        }
+    }
+
+    async fn keep_ready(self) {
+        let inner = &self.inner;
+        loop {
+            let stop = poll_fn(|context| {
+                if inner.stopping.get() {
+                    return Poll::Ready(true);
+                }
+                let within = inner.live.get() + 1 <= (inner.config.journal_bytes / inner.config.journal_file_bytes).max(2);
+                if inner.wanted.get() && within && inner.ready.borrow().is_empty() {
+                    return Poll::Ready(false);
+                }
+                *inner.waker.borrow_mut() = Some(context.waker().clone());
+                Poll::Pending
+            });
+            if stop.await {
+                return;
+            }
+            match self.prepare().await {
+                Ok(file) => {
+                    inner.wanted.set(false);
+                    inner.ready.borrow_mut().push_back(file);
+                }
+                Err(error) => {
+                    tracing::warn!("no further journal file can be made: {error}; trying again");
+                    inner.io.sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn prepare(&self) -> Result<JournalFile> {
+        let inner = &self.inner;
+        let spare = inner.spares.borrow_mut().pop();
+        if let Some(path) = spare
+            && let Some(file) = self.reuse(&path).await?
+        {
+            return Ok(file);
+        }
+        let number = inner.made.get();
+        inner.made.set(number + 1);
+        let directory = inner.config.journal_directory();
+        let path = directory.join(format!("{:06}-{:02}-{number:04}.journal", inner.epoch, inner.io.reactor_id()));
+        let made = self.make(&path).await;
+        if made.is_err() {
+            file::unlink(&inner.io, &path).await?;
+        }
+        made
+    }
+
+    async fn reuse(&self, path: &Path) -> Result<Option<JournalFile>> {
+        let io = &self.inner.io;
+        let bytes = file::stat(io, path).await?.map_or(0, |stat| stat.bytes);
+        if bytes != self.inner.config.journal_file_bytes {
+            file::unlink(io, path).await?;
+            return Ok(None);
+        }
+        let mode = OpenMode { write: true, direct: true, ..OpenMode::default() };
+        Ok(Some(JournalFile { file: File::open(io, path, mode).await?, bytes }))
+    }
+
+    async fn make(&self, path: &Path) -> Result<JournalFile> {
+        let io = &self.inner.io;
+        let bytes = self.inner.config.journal_file_bytes;
+        assert!(bytes % 4096 == 0 && bytes > GROUPS_START);
+        let mode = OpenMode { write: true, create: true, direct: true, truncate: true, ..OpenMode::default() };
+        let file = File::open(io, path, mode).await?;
+        file.allocate(io, 0, bytes).await?;
+        let Some(mut zeros) = io.pool().block_unlimited(ZERO_BYTES, Use::Staging) else {
+            return Err(crate::io::ErrorKind::OutOfMemory.into());
+        };
+        zeros.fill(0);
+        let zeros = zeros.into_slice(ZERO_BYTES);
+        let mut at = 0;
+        while at < bytes {
+            let count = (bytes - at).min(ZERO_BYTES as u64);
+            let mut slices = Slices::new();
+            slices.push(zeros.slice(0..count as usize));
+            file.write_at(io, at, slices, false).await?;
+            at += count;
+        }
+        file.sync(io, false).await?;
+        file::sync_directory(io, &self.inner.config.journal_directory()).await?;
+        Ok(JournalFile { file, bytes })
+    }
+}

@@ -1,0 +1,791 @@
+//! One partition's log: offsets, segments, the tail, and what is not yet in the segment files.
+//!
+//! An append is synchronous: it goes into the journal's open group or into the log's run, the indexes and the tail, and
+//! returns. What needs the disk (write-back, checkpoints, reads of old offsets) happens in tasks elsewhere and borrows
+//! this state only between its waits.
+
+use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use super::checkpoint::LogRecord;
+use super::context::Context;
+use super::directory::Access;
+use super::group::{ENTRY_HEADER_BYTES, Entry, EntryKind};
+use super::journal::{StageError, Urgency};
+use super::journal_file::{JournalFile, OldFile};
+use super::leader_epochs::{InvalidEpoch, LeaderEpochs};
+use super::recovery::{Change, RecoveredLog};
+use super::run::{RunBuffer, SealedRun, block_floor};
+use super::segment::Segment;
+use super::tail::{Tail, TailBatch};
+use super::warm::Warm;
+use crate::base::block::{BLOCK_ALIGN, Pool, Slice, Use};
+use crate::base::time::Duration;
+use crate::io::Result;
+use crate::io::file::File;
+use crate::model::ids::PartitionId;
+use crate::model::offset::{LeaderEpoch, NO_LEADER_EPOCH, Offset, Timestamp};
+use crate::record::batch::{self, BatchHeader};
+use crate::record::batches;
+
+/// Reservations of segment space grow with the segment, within these bounds in bytes.
+const RESERVE_BYTES_MIN: u32 = 1 << 20;
+const RESERVE_BYTES_MAX: u32 = 64 << 20;
+
+/// What of a topic's configuration the log follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `segment.bytes`.
+    pub segment_bytes: u32,
+    /// `segment.ms`.
+    pub segment_ms: i64,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u32,
+    /// `segment.index.bytes`.
+    pub segment_index_bytes: u32,
+    /// With `write.caching`: an append is durable within this time (`flush.ms`), and nobody waits for it.
+    pub lazy: Option<Duration>,
+}
+
+/// What is set in a batch when it is appended.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    /// Goes into the batch's header.
+    pub leader_epoch: LeaderEpoch,
+    /// With `message.timestamp.type=LogAppendTime`: the batch's time.
+    pub append_time: Option<Timestamp>,
+}
+
+/// Where a batch was placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset after its last record.
+    pub next_offset: Offset,
+}
+
+/// Why a batch was not placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// Its checksum is wrong.
+    Corrupt,
+    /// For the moment the journal has no room, or the segment is being written back. The same append will succeed later.
+    Busy,
+    /// The storage is offline, for this reason.
+    Offline(String),
+    /// The machine has no memory left.
+    Memory,
+}
+
+impl From<StageError> for AppendError {
+    fn from(error: StageError) -> AppendError {
+        match error {
+            StageError::Full => AppendError::Busy,
+            StageError::Failed(reason) => AppendError::Offline(reason),
+            StageError::Memory => AppendError::Memory,
+        }
+    }
+}
+
+/// A range of a segment that its file does not hold yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirtyRange {
+    /// Base offset of the segment.
+    pub segment: Offset,
+    /// First position.
+    pub start: u32,
+    /// Position behind the last one.
+    pub end: u32,
+}
+
+/// A journal file that a log needs until its next checkpoint.
+#[derive(Clone, Debug)]
+#[allow(dead_code, reason = "held, never looked into: the count is what matters")]
+pub enum Need {
+    /// A file of this process start.
+    Current(Arc<JournalFile>),
+    /// A file of an earlier one.
+    Old(Arc<OldFile>),
+}
+
+/// One partition's log.
+pub struct Log {
+    id: PartitionId,
+    name: String,
+    pub(super) context: Rc<Context>,
+    state: RefCell<State>,
+    durable_end: Cell<Offset>,
+    quiet: RefCell<Vec<Waker>>,
+    owner: RefCell<Option<OwnerState>>,
+}
+
+/// Gives what a log's owner keeps with its checkpoint, as of the log's end.
+pub type OwnerState = Rc<dyn Fn() -> Vec<u8>>;
+
+/// The state of a log.
+pub(super) struct State {
+    pub settings: LogSettings,
+    pub log_start: Offset,
+    pub version: u64,
+    /// Oldest first; the last one is appended to.
+    pub segments: Vec<Segment>,
+    pub tail: Tail,
+    /// What the segment file holds of the block in which its missing part begins, for the next write of that block.
+    pub edge: Edge,
+    pub dirty: Vec<DirtyRange>,
+    pub run: Option<RunBuffer>,
+    /// Runs that are sealed and not yet durable.
+    pub runs_in_flight: u32,
+    /// Write-back is at work on the segment files: small appends go through the journal, large ones wait.
+    pub held: bool,
+    pub epochs: LeaderEpochs,
+    /// The oldest journal file that holds what the last checkpoint does not cover.
+    pub need: Option<Need>,
+    /// The same, counted from the last capture.
+    pub need_since_capture: Option<Need>,
+    /// The group of the last append, and this log's bytes in it.
+    pub pending: (u64, u32),
+    /// Leader epochs that `leader-epoch-checkpoint` holds.
+    pub epochs_written: usize,
+    /// Write-back has captured the state and not yet completed the checkpoint.
+    pub capturing: bool,
+    /// Producer snapshots (base offset, content) that are to be written beside their segments.
+    pub snapshots: Vec<(Offset, Vec<u8>)>,
+    pub reserving: bool,
+    pub removed: bool,
+    /// What of the files is known to be sound and in the page cache.
+    pub warm: Warm,
+}
+
+/// See [`State::edge`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Edge {
+    /// Base offset of the segment: the oldest one that its file lacks something of.
+    pub segment: Offset,
+    /// Position of the first byte, a multiple of 4 KiB.
+    pub start: u32,
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Log({})", self.name)
+    }
+}
+
+impl State {
+    pub fn active(&self) -> &Segment {
+        self.segments.last().expect("a log has a segment")
+    }
+
+    pub fn active_mut(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("a log has a segment")
+    }
+
+    pub fn end(&self) -> Offset {
+        self.active().next_offset
+    }
+
+    /// Copies the bytes of `segment` from `start` on into `to`: from the edge and the tail, which hold them all.
+    pub fn copy(&self, segment: Offset, start: u32, to: &mut [u8]) {
+        let missing = self.tail.copy(segment, start, to);
+        if missing == 0 {
+            return;
+        }
+        assert_eq!(segment, self.edge.segment, "what the tail lacks is at the edge");
+        let from = start.checked_sub(self.edge.start).expect("what the tail lacks is at the edge") as usize;
+        to[..missing].copy_from_slice(&self.edge.bytes[from..from + missing]);
+    }
+
+    /// Bytes that the segment files lack.
+    pub fn dirty_bytes(&self) -> u64 {
+        self.dirty.iter().map(|range| u64::from(range.end - range.start)).sum()
+    }
+
+    pub fn mark_dirty(&mut self, segment: Offset, start: u32, end: u32) {
+        match self.dirty.last_mut() {
+            Some(last) if last.segment == segment && last.end == start => last.end = end,
+            _ if start < end => self.dirty.push(DirtyRange { segment, start, end }),
+            _ => {}
+        }
+    }
+
+    /// Position in `segment` from which on its file may lack something.
+    pub fn stored_end(&self, segment: Offset, end: u32) -> u32 {
+        self.dirty.iter().filter(|range| range.segment == segment).map(|range| range.start).min().unwrap_or(end)
+    }
+
+    /// Takes the state over from a checkpoint's record.
+    fn restore(&mut self, record: LogRecord, pool: &Pool) {
+        let Some(last) = record.segments.last().copied() else { return };
+        self.log_start = record.log_start;
+        self.segments = record.segments.iter().map(Segment::from_record).collect();
+        for entry in record.epochs {
+            // Whatever a checkpoint holds was checked when it was assigned, and its checksum is right.
+            let _ = self.epochs.assign(entry.epoch, entry.start_offset);
+        }
+        let start = block_floor(last.end);
+        self.edge = Edge { segment: last.base, start, bytes: record.edge };
+        if record.stored < last.end {
+            self.restore_tail(record.stored, last.end, pool);
+        }
+    }
+
+    /// Takes the batches that only the checkpoint holds into the tail.
+    fn restore_tail(&mut self, stored: u32, end: u32, pool: &Pool) {
+        let (segment, from) = (self.edge.segment, (stored - self.edge.start) as usize);
+        let missing = self.edge.bytes.split_off(from);
+        let mut block = pool.block_unlimited(missing.len(), Use::Tail).expect("there is memory at start for 4 KiB a log");
+        block[..missing.len()].copy_from_slice(&missing);
+        let slice = block.into_slice(missing.len());
+        let mut at = 0;
+        for batch in batches(&missing) {
+            let Ok((header, bytes)) = batch else { break };
+            self.tail.push(TailBatch {
+                base_offset: header.base_offset(),
+                next_offset: header.next_offset(),
+                segment,
+                position: stored + at as u32,
+                max_timestamp: header.max_timestamp(),
+                bytes: slice.slice(at..at + bytes.len()),
+            });
+            at += bytes.len();
+        }
+        self.mark_dirty(segment, stored, end);
+    }
+
+    /// Does again what the journal says was done.
+    fn replay(&mut self, change: Change) {
+        match change {
+            Change::Truncate { segment, position, to, edge } => self.cut(segment, position, to, edge),
+            Change::Batches { segment, position, bytes, stored } => {
+                if self.active().base != segment {
+                    self.active_mut().close();
+                    self.segments.push(Segment::new(segment));
+                }
+                let end = position + bytes.len() as u32;
+                let mut at = 0;
+                for batch in batches(&bytes) {
+                    let Ok((_, batch)) = batch else { break };
+                    // Recovery has walked these batches before; an epoch that falls was no leader's.
+                    let _ = self.note(bytes.slice(at..at + batch.len()));
+                    at += batch.len();
+                }
+                if stored > position {
+                    self.mark_stored(segment, block_floor(position), stored);
+                }
+                self.mark_dirty(segment, stored, end);
+            }
+        }
+    }
+
+    /// Cuts the log to end at `to`, which is `position` of `segment`; `edge` is what stands before it in its block.
+    pub fn cut(&mut self, segment: Offset, position: u32, to: Offset, edge: Vec<u8>) {
+        self.run = None;
+        self.segments.retain(|one| one.base <= segment);
+        self.tail.truncate(to);
+        self.dirty.retain_mut(|range| {
+            if range.segment == segment {
+                range.end = range.end.min(position);
+            }
+            range.segment <= segment && range.start < range.end
+        });
+        self.epochs.truncate_from_end(to);
+        if self.dirty.is_empty() {
+            self.edge = Edge { segment, start: block_floor(position), bytes: edge };
+        }
+        self.active_mut().cut(position, to);
+        self.warm.clear();
+    }
+
+    /// Notes that the journal's open file is needed from now on.
+    pub fn note_need(&mut self, file: impl FnOnce() -> Arc<JournalFile>) {
+        let slot = if self.capturing { &mut self.need_since_capture } else { &mut self.need };
+        if slot.is_none() {
+            *slot = Some(Need::Current(file()));
+        }
+    }
+
+    /// Notes that the segment's file holds everything from `start` to `end`.
+    pub fn mark_stored(&mut self, segment: Offset, start: u32, end: u32) {
+        let mut kept = Vec::with_capacity(self.dirty.len() + 1);
+        for range in self.dirty.drain(..) {
+            if range.segment != segment || range.end <= start || range.start >= end {
+                kept.push(range);
+                continue;
+            }
+            if range.start < start {
+                kept.push(DirtyRange { end: start, ..range });
+            }
+            if range.end > end {
+                kept.push(DirtyRange { start: end, ..range });
+            }
+        }
+        self.dirty = kept;
+    }
+
+    /// Notes a batch that now stands at the end of the active segment.
+    ///
+    /// # Errors
+    /// A leader epoch below that of an earlier batch, which no leader writes.
+    pub fn note(&mut self, bytes: Slice) -> std::result::Result<(), InvalidEpoch> {
+        let header = *BatchHeader::read(&bytes).expect("it was validated");
+        let interval = self.settings.index_interval_bytes;
+        let active = self.active_mut();
+        let (segment, position) = (active.base, active.end);
+        active.note(&header, bytes.len() as u32, interval);
+        if header.partition_leader_epoch() >= 0 {
+            self.epochs.assign(header.partition_leader_epoch(), header.base_offset())?;
+        }
+        self.tail.push(TailBatch {
+            base_offset: header.base_offset(),
+            next_offset: header.next_offset(),
+            segment,
+            position,
+            max_timestamp: header.max_timestamp(),
+            bytes,
+        });
+        Ok(())
+    }
+
+    /// Position up to which batches of the segment may leave the memory: their bytes are in its file, and what stands
+    /// before a missing part in its first block is at the edge.
+    fn evictable_end(&self, segment: Offset) -> u32 {
+        let end = self.segments.iter().find(|one| one.base == segment).map_or(0, |one| one.end);
+        let missing = self.stored_end(segment, end);
+        let at_edge = self.edge.segment == segment
+            && self.edge.start == block_floor(missing)
+            && self.edge.start as usize + self.edge.bytes.len() >= missing as usize;
+        if at_edge { missing } else { block_floor(missing) }
+    }
+
+    /// Lets batches go from the front of the tail until at most `bytes_max` are held, as far as they may go.
+    pub fn evict(&mut self, bytes_max: u64) {
+        let mut tail = std::mem::take(&mut self.tail);
+        let (mut limit, mut excess) = (None, tail.bytes().saturating_sub(bytes_max));
+        tail.evict(|batch| {
+            let evictable = match limit {
+                Some((segment, end)) if segment == batch.segment => end,
+                _ => {
+                    let end = self.evictable_end(batch.segment);
+                    limit = Some((batch.segment, end));
+                    end
+                }
+            };
+            let goes = excess > 0 && batch.end() <= evictable;
+            excess = excess.saturating_sub(batch.bytes.len() as u64);
+            goes
+        });
+        self.tail = tail;
+    }
+
+    /// Moves the few batches that only a checkpoint record and the memory hold out of the journal's large blocks.
+    pub fn compact_tail(&mut self, pool: &Pool, segment: Offset, end: u32) {
+        self.evict(0);
+        let Some(first) = self.tail.iter().next() else { return };
+        if first.segment != segment || first.bytes.block_bytes() == BLOCK_ALIGN {
+            return;
+        }
+        let start = block_floor(first.position);
+        let Some(mut block) = pool.block_unlimited((end - start) as usize, Use::Tail) else { return };
+        self.copy(segment, start, &mut block[..(end - start) as usize]);
+        let slice = block.into_slice((end - start) as usize);
+        self.tail.rebase(&slice, segment, start, end);
+    }
+
+    fn must_roll(&self, header: &BatchHeader, bytes: u32, wall_ms: i64) -> bool {
+        let active = self.active();
+        if active.end == 0 {
+            return false;
+        }
+        let settings = &self.settings;
+        let aged = |now: i64| now.saturating_sub(active.first_timestamp) > settings.segment_ms;
+        let timestamp = if header.max_timestamp() >= 0 { header.max_timestamp() } else { wall_ms };
+        let index_full = active.index_bytes() + 12 > settings.segment_index_bytes as usize;
+        active.end.saturating_add(bytes) > settings.segment_bytes
+            || aged(timestamp)
+            || active.next_offset + i64::from(header.last_offset_delta()) - active.base > i64::from(i32::MAX)
+            || index_full
+    }
+}
+
+impl Log {
+    pub(super) fn with_state(id: PartitionId, name: &str, context: &Rc<Context>, state: State) -> Rc<Log> {
+        let end = state.end();
+        Rc::new(Log {
+            id,
+            name: name.to_owned(),
+            context: Rc::clone(context),
+            state: RefCell::new(state),
+            durable_end: Cell::new(end),
+            quiet: RefCell::default(),
+            owner: RefCell::default(),
+        })
+    }
+
+    /// A log as recovery found it; empty when it found nothing.
+    pub(super) fn recover(
+        id: PartitionId,
+        name: &str,
+        context: &Rc<Context>,
+        settings: LogSettings,
+        recovered: RecoveredLog,
+    ) -> Rc<Log> {
+        let mut state = Log::empty_state(settings);
+        let RecoveredLog { record, changes, version, need, .. } = recovered;
+        let name = if record.name.is_empty() { name } else { &record.name.clone() };
+        state.version = version;
+        state.need = need.map(Need::Old);
+        state.restore(record, context.io.pool());
+        for change in changes {
+            state.replay(change);
+        }
+        let log = Log::with_state(id, name, context, state);
+        if !log.state.borrow().dirty.is_empty() || log.state.borrow().need.is_some() {
+            context.note_change(&log);
+        }
+        log
+    }
+
+    pub(super) fn empty_state(settings: LogSettings) -> State {
+        State {
+            settings,
+            log_start: 0,
+            version: 0,
+            segments: vec![Segment::new(0)],
+            tail: Tail::default(),
+            edge: Edge::default(),
+            dirty: Vec::new(),
+            run: None,
+            runs_in_flight: 0,
+            held: false,
+            epochs: LeaderEpochs::default(),
+            need: None,
+            need_since_capture: None,
+            pending: (0, 0),
+            epochs_written: 0,
+            capturing: false,
+            snapshots: Vec::new(),
+            reserving: false,
+            removed: false,
+            warm: Warm::default(),
+        }
+    }
+
+    pub(super) fn state(&self) -> Ref<'_, State> {
+        self.state.borrow()
+    }
+
+    pub(super) fn state_mut(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    /// The partition.
+    pub fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    /// The name of its directory.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn is(&self, id: PartitionId) -> bool {
+        self.id == id
+    }
+
+    /// Offset of the first record.
+    pub fn start(&self) -> Offset {
+        self.state.borrow().log_start
+    }
+
+    /// Offset after the last record.
+    pub fn end(&self) -> Offset {
+        self.state.borrow().end()
+    }
+
+    /// Offset up to which this disk has confirmed everything.
+    pub fn durable_end(&self) -> Offset {
+        self.durable_end.get()
+    }
+
+    pub(super) fn set_durable(&self, end: Offset) {
+        self.durable_end.set(end.max(self.durable_end.get()));
+    }
+
+    /// Has `owner` asked for what is to be kept with each checkpoint.
+    pub fn set_owner(&self, owner: OwnerState) {
+        *self.owner.borrow_mut() = Some(owner);
+    }
+
+    pub(super) fn owner_state(&self) -> Vec<u8> {
+        let owner = self.owner.borrow().clone();
+        owner.map(|owner| owner()).unwrap_or_default()
+    }
+
+    /// Follows a changed configuration.
+    pub fn configure(&self, settings: LogSettings) {
+        self.state.borrow_mut().settings = settings;
+    }
+
+    /// The latest leader epoch in the log, -1 if there is none.
+    pub fn latest_epoch(&self) -> LeaderEpoch {
+        self.state.borrow().epochs.latest().map_or(NO_LEADER_EPOCH, |entry| entry.epoch)
+    }
+
+    /// Where the largest epoch not above `epoch` ends (KIP-101, KIP-279); `(-1, -1)` when that is not known.
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> (LeaderEpoch, Offset) {
+        let state = self.state.borrow();
+        let end = state.epochs.end_offset_for(epoch, state.end());
+        (end.epoch, end.end_offset)
+    }
+
+    /// The leader epoch under which `offset` was appended, -1 if that is not known.
+    pub fn epoch_of(&self, offset: Offset) -> LeaderEpoch {
+        self.state.borrow().epochs.epoch_for_offset(offset).unwrap_or(NO_LEADER_EPOCH)
+    }
+
+    /// Whether the batch would begin a new segment; its producer snapshot is to be kept before (see [`Log::append`]).
+    pub fn rolls_before(&self, header: &BatchHeader, bytes: u32) -> bool {
+        self.state.borrow().must_roll(header, bytes, self.context.io.wall_ms())
+    }
+
+    /// Appends a validated batch: checks its checksum while copying it, and gives it its offsets, `stamp` and place.
+    /// `snapshot` is asked for the producer snapshot when the batch begins a new segment. In the order of calls; returns
+    /// when the batch is placed, not when it is durable.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was appended then.
+    pub fn append(
+        self: &Rc<Self>,
+        batch: &[u8],
+        stamp: Stamp,
+        snapshot: impl FnOnce() -> Vec<u8>,
+    ) -> std::result::Result<Placed, AppendError> {
+        let header = *BatchHeader::read(batch).expect("it was validated");
+        let bytes = batch.len() as u32;
+        let direct = self.goes_direct(bytes)?;
+        let journal = &self.context.journal;
+        journal.make_room(if direct { 0 } else { batch.len() } + ENTRY_HEADER_BYTES + self.name.len())?;
+        self.announce();
+        if self.rolls_before(&header, bytes) {
+            self.roll(snapshot());
+        }
+        let base_offset = self.end();
+        let fill = |to: &mut [u8]| copy_stamped(to, batch, base_offset, stamp);
+        let slice = if direct { self.stage_run(batch.len(), fill)? } else { self.stage_entry(&header, batch.len(), fill)? };
+        let mut state = self.state.borrow_mut();
+        state.note(slice).expect("the leader's epoch never falls");
+        let next_offset = state.end();
+        state.note_need(|| journal.file());
+        let group = journal.group();
+        state.pending = (group, bytes + if state.pending.0 == group { state.pending.1 } else { 0 });
+        let urgency = state.settings.lazy.map_or(Urgency::Now, Urgency::Within);
+        drop(state);
+        journal.touch(self, next_offset, urgency);
+        self.context.note_append(self, u64::from(bytes));
+        Ok(Placed { base_offset, next_offset })
+    }
+
+    /// Stages the log's first entry, which says its name.
+    fn announce(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.version > 0 {
+            return;
+        }
+        state.version = 1;
+        let entry = self.entry(EntryKind::Create, 1, state.active().base, 0);
+        let staged = self.context.journal.stage(&entry, self.name.len(), |to| {
+            to.copy_from_slice(self.name.as_bytes());
+            Ok::<(), std::convert::Infallible>(())
+        });
+        staged.expect("copying a name cannot fail");
+    }
+
+    /// Whether `bytes` more go to the segment directly.
+    fn goes_direct(self: &Rc<Self>, bytes: u32) -> std::result::Result<bool, AppendError> {
+        let state = self.state.borrow();
+        let config = &self.context.config;
+        let pending = if state.pending.0 == self.context.journal.group() { state.pending.1 } else { 0 };
+        let must = bytes > config.entry_bytes_max();
+        if must {
+            return if state.held { Err(AppendError::Busy) } else { Ok(true) };
+        }
+        if state.held || pending.saturating_add(bytes) < config.direct_run_bytes_min {
+            return Ok(false);
+        }
+        let reserved = state.active().end.saturating_add(bytes) <= state.active().allocated;
+        drop(state);
+        if !reserved {
+            self.reserve_ahead(bytes);
+        }
+        Ok(reserved)
+    }
+
+    fn stage_entry<E>(
+        self: &Rc<Self>,
+        header: &BatchHeader,
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Slice, E> {
+        self.close_run();
+        let mut state = self.state.borrow_mut();
+        state.run = None;
+        let (segment, position) = (state.active().base, state.active().end);
+        let entry = Entry {
+            next_offset: state.end() + i64::from(header.last_offset_delta()) + 1,
+            ..self.entry(EntryKind::Append, state.version + 1, segment, position)
+        };
+        let slice = self.context.journal.stage(&entry, bytes, fill)?;
+        state.version += 1;
+        state.mark_dirty(segment, position, position + bytes as u32);
+        Ok(slice)
+    }
+
+    fn entry(&self, kind: EntryKind, version: u64, segment: Offset, position: u32) -> Entry {
+        Entry { kind, id: self.id, version, segment, position, next_offset: 0, run_bytes: 0, run_crc: 0 }
+    }
+
+    fn stage_run(
+        self: &Rc<Self>,
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> std::result::Result<(), AppendError>,
+    ) -> std::result::Result<Slice, AppendError> {
+        let (segment, position) = {
+            let state = self.state.borrow();
+            (state.active().base, state.active().end)
+        };
+        let goes_on = self.state.borrow().run.as_ref().is_some_and(|run| run.takes(segment, position, bytes));
+        if !goes_on {
+            self.close_run();
+            let mut state = self.state.borrow_mut();
+            let pool = self.context.io.pool();
+            let run = RunBuffer::new(pool, segment, position, bytes, |start, to| state.copy(segment, start, to));
+            state.run = Some(run.ok_or(AppendError::Memory)?);
+        }
+        let mut state = self.state.borrow_mut();
+        let (slice, opened) = state.run.as_mut().expect("it was just made").stage(bytes, fill)?;
+        drop(state);
+        if opened {
+            self.context.journal.join_run(self);
+        }
+        Ok(slice)
+    }
+
+    /// Closes the run of the open group before the group ends.
+    fn close_run(self: &Rc<Self>) {
+        if let Some(run) = self.seal_run() {
+            self.context.journal.close_run(run);
+        }
+    }
+
+    /// Closes the run of the open group, if there is one: its whole blocks are to be written now.
+    pub(super) fn seal_run(self: &Rc<Self>) -> Option<SealedRun> {
+        let mut guard = self.state.borrow_mut();
+        let state = &mut *guard;
+        if !state.run.as_ref().is_some_and(RunBuffer::is_open) {
+            return None;
+        }
+        let (segment, end) = (state.active().base, state.active().end);
+        state.version += 1;
+        let entry = Entry { next_offset: state.end(), ..self.entry(EntryKind::Append, state.version, segment, 0) };
+        let sealed = state.run.as_mut().expect("just looked at").seal(self, entry)?;
+        state.mark_stored(segment, sealed.at, sealed.at + sealed.bytes.len() as u32);
+        let rest = end - sealed.rest.len() as u32;
+        state.mark_dirty(segment, rest, end);
+        state.runs_in_flight += 1;
+        Some(sealed)
+    }
+
+    pub(super) fn run_finished(&self) {
+        self.state.borrow_mut().runs_in_flight -= 1;
+        self.wake_quiet();
+    }
+
+    pub(super) fn wake_quiet(&self) {
+        let wakers = std::mem::take(&mut *self.quiet.borrow_mut());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until no run is staged or under way. The caller holds the log, so none begins.
+    pub(super) async fn quiet(&self) {
+        poll_fn(|context| {
+            let state = self.state.borrow();
+            if state.runs_in_flight == 0 && !state.run.as_ref().is_some_and(RunBuffer::is_open) {
+                return Poll::Ready(());
+            }
+            self.quiet.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Begins a new segment at the log's end. `snapshot` is Kafka's producer snapshot as of there.
+    fn roll(self: &Rc<Self>, snapshot: Vec<u8>) {
+        self.close_run();
+        let mut state = self.state.borrow_mut();
+        state.run = None;
+        state.active_mut().close();
+        let base = state.end();
+        state.segments.push(Segment::new(base));
+        state.snapshots.push((base, snapshot));
+    }
+
+    /// The file of the active segment, for writing.
+    pub(super) async fn active_file(&self, segment: Offset) -> Result<File> {
+        self.context.directory.segment_for_write(&self.name, segment).await
+    }
+
+    /// The file of a segment, for reading.
+    pub(super) async fn file(&self, segment: Offset) -> Result<File> {
+        self.context.directory.segment(&self.name, segment, Access::Cached).await
+    }
+
+    /// Reserves space behind the active segment's end, in a task of its own: until it is there, appends go through the
+    /// journal.
+    fn reserve_ahead(self: &Rc<Self>, bytes: u32) {
+        let mut state = self.state.borrow_mut();
+        if state.reserving || self.context.low_on_space() {
+            return;
+        }
+        state.reserving = true;
+        let (segment, end, from) = (state.active().base, state.active().end, state.active().allocated);
+        let ahead = end.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX).max(bytes.saturating_mul(2));
+        let to = end.saturating_add(ahead).min(state.settings.segment_bytes.max(end + bytes));
+        drop(state);
+        let log = Rc::clone(self);
+        self.context.io.spawn(async move {
+            let done = log.reserve(segment, block_floor(from), to).await;
+            let mut state = log.state.borrow_mut();
+            state.reserving = false;
+            match done {
+                Ok(()) if state.active().base == segment => state.active_mut().allocated = to,
+                Ok(()) => {}
+                Err(error) => tracing::warn!("{}: no space ahead of the log's end: {error}", log.name),
+            }
+        });
+    }
+
+    async fn reserve(&self, segment: Offset, from: u32, to: u32) -> Result<()> {
+        let file = self.active_file(segment).await?;
+        file.allocate(&self.context.io, u64::from(from), u64::from(to - from)).await
+    }
+}
+
+/// Copies a batch to its place, checks its checksum on the way and stamps it.
+fn copy_stamped(to: &mut [u8], from: &[u8], base_offset: Offset, stamp: Stamp) -> std::result::Result<(), AppendError> {
+    if !batch::copy_and_verify(to, from) {
+        return Err(AppendError::Corrupt);
+    }
+    batch::set_base_offset(to, base_offset);
+    batch::set_partition_leader_epoch(to, stamp.leader_epoch);
+    if let Some(now) = stamp.append_time {
+        batch::set_append_time(to, now);
+    }
+    Ok(())
+}

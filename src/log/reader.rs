@@ -1,0 +1,411 @@
+//! Reads: from an offset to the bytes of whole batches, and from a timestamp to an offset.
+//!
+//! What the tail holds is sent from memory. What it does not is read from the segment into a block, by a read that the
+//! kernel finishes on its own workers when the page cache is cold, and every checksum is compared before anything is
+//! sent; after that the range is warm (`warm.rs`) and goes by sendfile.
+
+use std::rc::Rc;
+
+use super::directory::Kind;
+use super::log::Log;
+use super::offset_index::OffsetIndex;
+use super::segment::{Indexes, Segment};
+use super::time_index::TimeIndex;
+use crate::base::block::{Slice, Use};
+use crate::base::time::Duration;
+use crate::io::file::{self, File};
+use crate::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
+use crate::record::batch::BatchHeader;
+use crate::record::{Corruption, check_stored, timestamp};
+
+/// The most that one read brings into memory, unless a single batch is larger.
+const READ_BYTES_MAX: u32 = 1 << 20;
+/// The least that a read brings, so that a search looks at more than one batch.
+const READ_BYTES_MIN: u32 = 64 << 10;
+/// How often, and after how long, memory for a read is asked for again.
+const MEMORY_TRIES: u32 = 200;
+const MEMORY_PAUSE: Duration = Duration::from_millis(1);
+
+/// A part of what was read.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// Bytes in memory.
+    Memory(Slice),
+    /// A range of a file that is in the page cache.
+    File {
+        /// The file.
+        file: File,
+        /// Position of the first byte.
+        at: u64,
+        /// How many.
+        bytes: u32,
+    },
+}
+
+impl Piece {
+    /// Its size in bytes.
+    pub fn bytes(&self) -> u32 {
+        match self {
+            Piece::Memory(slice) => slice.len() as u32,
+            Piece::File { bytes, .. } => *bytes,
+        }
+    }
+}
+
+/// Why nothing could be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The offset is not in the log.
+    OutOfRange,
+    /// The bytes on disk are not what was written.
+    Corrupt(String),
+    /// The kernel refused.
+    Io(String),
+    /// No memory could be had in time.
+    Memory,
+}
+
+/// Where a read begins.
+struct Start {
+    segment: Offset,
+    position: u32,
+    limit: u32,
+}
+
+impl Log {
+    /// Whole batches from the one that holds `from` on, that end at or before `below`, at most `bytes_max` (the first one
+    /// even if larger when `at_least_one`). May give less than there is; gives nothing only when nothing fits.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read(
+        self: &Rc<Self>,
+        from: Offset,
+        below: Offset,
+        bytes_max: u32,
+        at_least_one: bool,
+    ) -> Result<Vec<Piece>, ReadError> {
+        if from >= below {
+            return Ok(Vec::new());
+        }
+        let range = {
+            let state = self.state();
+            if let Some(slices) = state.tail.read(from, below, bytes_max, at_least_one) {
+                return Ok(slices.into_iter().map(Piece::Memory).collect());
+            }
+            state.warm.find(from, below, bytes_max, self.context.io.now())
+        };
+        if let Some(range) = range
+            && let Ok(file) = self.file(range.segment).await
+        {
+            return Ok(vec![Piece::File { file, at: u64::from(range.start), bytes: range.end - range.start }]);
+        }
+        let stored = self.read_stored(from, bytes_max).await?;
+        Ok(within(&stored, below, bytes_max, at_least_one).map(Piece::Memory).into_iter().collect())
+    }
+
+    /// As [`Log::read`], always in memory.
+    async fn read_memory(self: &Rc<Self>, from: Offset, bytes_max: u32) -> Result<Vec<Slice>, ReadError> {
+        let end = self.end();
+        let tail = self.state().tail.read(from, end, bytes_max, true);
+        match tail {
+            Some(slices) => Ok(slices),
+            None => Ok(vec![self.read_stored(from, bytes_max).await?]),
+        }
+    }
+
+    /// Reads whole batches of a segment file, the first of which holds `from`.
+    async fn read_stored(self: &Rc<Self>, from: Offset, bytes_max: u32) -> Result<Slice, ReadError> {
+        let want = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let mut start = self.start_of(from).await?;
+        let mut want = want.min(start.limit.saturating_sub(start.position));
+        // Each round moves the start behind what it found to lie before `from`, or learns the size of the batch there.
+        loop {
+            if want == 0 {
+                return Err(ReadError::OutOfRange);
+            }
+            let bytes = self.load(start.segment, start.position, want).await?;
+            let mut at = 0;
+            let mut starts = Vec::new();
+            let mut next_offset = from;
+            while at < bytes.len() {
+                let header = match check_stored(&bytes[at..]) {
+                    Ok(header) => header,
+                    Err(Corruption::Incomplete { .. }) => break,
+                    Err(corruption) => return Err(self.corrupt(&start, at, &corruption.to_string())),
+                };
+                let length = header.total_bytes().expect("it was checked");
+                if header.next_offset() > from {
+                    if starts.is_empty() && header.base_offset() > from {
+                        return self.read_without_index(from, &start, header.base_offset()).await;
+                    }
+                    starts.push((header.base_offset(), start.position + at as u32));
+                    next_offset = header.next_offset();
+                }
+                at += length;
+            }
+            let Some((_, first)) = starts.first().copied() else {
+                want = self.larger(&start, at as u32, &bytes[at..], want)?;
+                start.position += at as u32;
+                want = want.min(start.limit - start.position);
+                continue;
+            };
+            let sound = bytes.slice((first - start.position) as usize..at);
+            let end = (next_offset, start.position + at as u32);
+            self.state_mut().warm.note(start.segment, &starts, end, self.context.io.now());
+            return Ok(sound);
+        }
+    }
+
+    /// How much to read next, when a read of `want` bytes held only batches before the offset, up to `at`.
+    fn larger(&self, start: &Start, at: u32, rest: &[u8], want: u32) -> Result<u32, ReadError> {
+        let batch = BatchHeader::read(rest).and_then(BatchHeader::total_bytes).unwrap_or(0) as u32;
+        if at == 0 && batch <= want {
+            let left = start.limit - start.position;
+            let why = format!("{left} bytes are left of the segment, and no whole batch is there");
+            return Err(self.corrupt(start, 0, &why));
+        }
+        Ok(batch.max(want))
+    }
+
+    /// The index led to a batch behind the offset, so it is damaged: it is rebuilt, and the read begins again.
+    async fn read_without_index(self: &Rc<Self>, from: Offset, start: &Start, found: Offset) -> Result<Slice, ReadError> {
+        if start.position == 0 {
+            let why = format!("the segment's first batch starts at offset {found}, where {from} is looked for");
+            return Err(self.corrupt(start, 0, &why));
+        }
+        tracing::error!(
+            "{}: the index leads to offset {found} at position {} when offset {from} is looked for; it is rebuilt",
+            self.context.directory.path(self.name(), start.segment, Kind::Index).display(),
+            start.position,
+        );
+        self.rebuild_indexes(start.segment).await?;
+        Box::pin(self.read_stored(from, READ_BYTES_MIN)).await
+    }
+
+    fn corrupt(&self, start: &Start, at: usize, why: &str) -> ReadError {
+        let path = self.context.directory.path(self.name(), start.segment, Kind::Log);
+        let message = format!("{} is damaged at position {}: {why}", path.display(), start.position as usize + at);
+        tracing::error!("{message}");
+        ReadError::Corrupt(message)
+    }
+
+    /// Where to start looking for `from` in the segment files, and where they end for this purpose.
+    async fn start_of(self: &Rc<Self>, from: Offset) -> Result<Start, ReadError> {
+        let segment = {
+            let state = self.state();
+            if from < state.log_start || from >= state.end() {
+                return Err(ReadError::OutOfRange);
+            }
+            // The offsets of a segment may end before the next one's base (compaction); then the next one has it.
+            let at = state.segments.partition_point(|segment| segment.next_offset <= from);
+            state.segments[at].base
+        };
+        self.load_indexes(segment).await?;
+        let state = self.state();
+        let Some(found) = state.segments.iter().find(|one| one.base == segment) else { return Err(ReadError::OutOfRange) };
+        let position = found.indexes.offsets.lookup(from);
+        let tail = state.tail.iter().next().filter(|batch| batch.segment == segment);
+        Ok(Start { segment, position, limit: tail.map_or(found.end, |batch| batch.position) })
+    }
+
+    /// Reads `want` bytes at `position` of a segment file.
+    async fn load(self: &Rc<Self>, segment: Offset, position: u32, want: u32) -> Result<Slice, ReadError> {
+        let io = &self.context.io;
+        let failed = |error: crate::io::Error| {
+            let path = self.context.directory.path(self.name(), segment, Kind::Log);
+            ReadError::Io(format!("{} at position {position}: {error}", path.display()))
+        };
+        let file = self.file(segment).await.map_err(failed)?;
+        for _ in 0..MEMORY_TRIES {
+            let Some(block) = io.pool().try_block(want as usize, Use::Read) else {
+                io.sleep(MEMORY_PAUSE).await;
+                continue;
+            };
+            let (block, read) = file.read_at(io, u64::from(position), block, want).await;
+            let count = read.map_err(failed)?;
+            self.context.counters.borrow_mut().read_bytes += u64::from(count);
+            return Ok(block.into_slice(count as usize));
+        }
+        Err(ReadError::Memory)
+    }
+
+    /// Makes sure that a segment's indexes are in memory.
+    async fn load_indexes(self: &Rc<Self>, base: Offset) -> Result<(), ReadError> {
+        let (offsets, times, end, next_offset) = {
+            let state = self.state();
+            let Some(segment) = state.segments.iter().find(|segment| segment.base == base) else { return Ok(()) };
+            if segment.indexes.whole {
+                return Ok(());
+            }
+            let indexes = &segment.indexes;
+            (indexes.offsets_on_file, indexes.times_on_file, segment.end, segment.next_offset)
+        };
+        let offset_bytes = self.index_file(base, Kind::Index, offsets.entries * Indexes::OFFSET_ENTRY_BYTES, offsets.crc).await;
+        let time_bytes = self.index_file(base, Kind::TimeIndex, times.entries * Indexes::TIME_ENTRY_BYTES, times.crc).await;
+        let (Some(offset_bytes), Some(time_bytes)) = (offset_bytes, time_bytes) else {
+            return self.rebuild_indexes(base).await;
+        };
+        let offsets = OffsetIndex::decode(base, &offset_bytes, u64::from(end));
+        let times = TimeIndex::decode(base, &time_bytes, next_offset);
+        let (Ok(offsets), Ok(times)) = (offsets, times) else { return self.rebuild_indexes(base).await };
+        let mut state = self.state_mut();
+        let Some(segment) = state.segments.iter_mut().find(|segment| segment.base == base) else { return Ok(()) };
+        segment.indexes.load(offsets, times);
+        Ok(())
+    }
+
+    /// The part of an index file that counts; `None` (and a log line) when it is not what was written.
+    async fn index_file(self: &Rc<Self>, base: Offset, kind: Kind, bytes: u32, crc: u32) -> Option<Vec<u8>> {
+        let path = self.context.directory.path(self.name(), base, kind);
+        let why = match file::read_whole(&self.context.io, &path, u64::from(u32::MAX)).await {
+            Ok(Some(content)) => match content.get(..bytes as usize) {
+                Some(counts) if crc32c::crc32c(counts) == crc => return Some(counts.to_vec()),
+                Some(_) => format!("the checksum of its first {bytes} bytes is wrong"),
+                None => format!("it has {} bytes and should have {bytes}", content.len()),
+            },
+            Ok(None) if bytes == 0 => return Some(Vec::new()),
+            Ok(None) => "it does not exist".into(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!("{} is damaged at position 0: {why}; it is rebuilt from the segment", path.display());
+        None
+    }
+
+    /// Builds a segment's indexes anew from its batches, as far as its file holds them.
+    async fn rebuild_indexes(self: &Rc<Self>, base: Offset) -> Result<(), ReadError> {
+        let (interval, until) = {
+            let state = self.state();
+            let Some(segment) = state.segments.iter().find(|segment| segment.base == base) else { return Ok(()) };
+            (state.settings.index_interval_bytes, state.stored_end(base, segment.end))
+        };
+        let mut rebuilt = Segment::new(base);
+        while rebuilt.end < until {
+            let want = READ_BYTES_MAX.min(until - rebuilt.end);
+            let mut bytes = self.load(base, rebuilt.end, want).await?;
+            let first = BatchHeader::read(&bytes).and_then(BatchHeader::total_bytes).unwrap_or(0);
+            if first > bytes.len() && first <= (until - rebuilt.end) as usize {
+                bytes = self.load(base, rebuilt.end, first as u32).await?;
+            }
+            let before = rebuilt.end;
+            let mut at = 0;
+            while at < bytes.len() {
+                let start = Start { segment: base, position: before, limit: until };
+                let header = match check_stored(&bytes[at..]) {
+                    Ok(header) => header,
+                    Err(Corruption::Incomplete { .. }) => break,
+                    Err(corruption) => return Err(self.corrupt(&start, at, &corruption.to_string())),
+                };
+                let length = header.total_bytes().expect("it was checked");
+                rebuilt.note(header, length as u32, interval);
+                at += length;
+            }
+            if at == 0 {
+                break;
+            }
+        }
+        self.take_rebuilt(base, rebuilt);
+        Ok(())
+    }
+
+    /// Puts rebuilt indexes in place and has write-back write them to their files.
+    fn take_rebuilt(self: &Rc<Self>, base: Offset, mut rebuilt: Segment) {
+        let mut state = self.state_mut();
+        let active = state.active().base == base;
+        let Some(segment) = state.segments.iter_mut().find(|segment| segment.base == base) else { return };
+        if !active {
+            rebuilt.close();
+        }
+        segment.indexes.replace(rebuilt.indexes);
+        segment.finished = false;
+        drop(state);
+        self.context.note_change(self);
+    }
+
+    /// The first record at or behind the log start whose timestamp is at least `timestamp`: its offset and timestamp.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn offset_for_timestamp(self: &Rc<Self>, timestamp: Timestamp) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+        let mut from = self.start();
+        loop {
+            let segment = {
+                let state = self.state();
+                let mut segments = state.segments.iter().filter(|segment| segment.next_offset > from);
+                segments.find(|segment| segment.max_timestamp >= timestamp).map(|segment| (segment.base, segment.next_offset))
+            };
+            let Some((base, end)) = segment else { return Ok(None) };
+            self.load_indexes(base).await?;
+            let earliest = {
+                let state = self.state();
+                let found = state.segments.iter().find(|segment| segment.base == base);
+                found.map_or(base, |segment| segment.indexes.times.lookup(timestamp).offset)
+            };
+            let start = from.max(earliest).max(base);
+            if let Some(found) = self.scan_for_timestamp(start, end, timestamp).await? {
+                return Ok(Some(found));
+            }
+            // The segment's largest timestamp was cut off, or belongs to records before the log start.
+            from = end;
+        }
+    }
+
+    async fn scan_for_timestamp(
+        self: &Rc<Self>,
+        from: Offset,
+        end: Offset,
+        timestamp: Timestamp,
+    ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+        let mut from = from;
+        let start = self.start();
+        while from < end {
+            let before = from;
+            for slice in self.read_memory(from, READ_BYTES_MIN).await? {
+                for (header, batch) in whole_batches(&slice) {
+                    if header.max_timestamp() >= timestamp {
+                        let found = timestamp::offset_for_timestamp_from(batch, timestamp, start)
+                            .map_err(|corruption| ReadError::Corrupt(format!("{}: {corruption}", self.name())))?;
+                        if found.is_some() {
+                            return Ok(found);
+                        }
+                    }
+                    from = header.next_offset();
+                }
+            }
+            if from == before {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record with the largest timestamp: its offset and timestamp; `None` in a log without timestamps.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn record_of_max_timestamp(self: &Rc<Self>) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+        let largest = {
+            let state = self.state();
+            let segments = state.segments.iter().filter(|segment| segment.next_offset > state.log_start);
+            segments.map(|segment| segment.max_timestamp).max().unwrap_or(NO_TIMESTAMP)
+        };
+        if largest == NO_TIMESTAMP { Ok(None) } else { self.offset_for_timestamp(largest).await }
+    }
+}
+
+/// The front of `bytes` that ends at or before the offset `below` and within `bytes_max`.
+fn within(bytes: &Slice, below: Offset, bytes_max: u32, at_least_one: bool) -> Option<Slice> {
+    let mut end = 0;
+    for (header, batch) in whole_batches(bytes) {
+        let fits = end + batch.len() <= bytes_max as usize || (at_least_one && end == 0);
+        if header.next_offset() > below || !fits {
+            break;
+        }
+        end += batch.len();
+    }
+    (end > 0).then(|| bytes.slice(0..end))
+}
+
+fn whole_batches(bytes: &[u8]) -> impl Iterator<Item = (&BatchHeader, &[u8])> {
+    crate::record::batches(bytes).map_while(Result::ok)
+}

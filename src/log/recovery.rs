@@ -1,0 +1,638 @@
+//! Recovery: from the checkpoints and the journals to the logs as they were.
+//!
+//! Its work is bounded by what the checkpoints do not cover, never by how much data there is. No segment is opened but
+//! those of direct runs that are younger than the checkpoint, whose checksums are compared. The recovered part stays in
+//! memory as the logs' tail and is written back like any other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::checkpoint::{self, FoundRecord, LogRecord};
+use super::config::StorageConfig;
+use super::directory::{Kind, file_name};
+use super::group::{Chain, Entry, EntryKind, FileHeader, Found, GROUPS_START, find_group};
+use super::journal_file::OldFile;
+use super::run::{block_floor, prefix_crc};
+use crate::base::block::{Appender, BLOCK_ALIGN, Block, Slice, Use};
+use crate::base::map::Map;
+use crate::base::time::Duration;
+use crate::base::units::Bytes;
+use crate::io::Handle;
+use crate::io::file::{self, File};
+use crate::io::op::OpenMode;
+use crate::model::ids::{PartitionId, ReactorId};
+use crate::model::offset::Offset;
+use crate::record::{batches, check_stored};
+
+/// Bytes of a journal that are read at a time.
+const WINDOW_BYTES: usize = 4 << 20;
+/// The largest checkpoint file, in bytes.
+const CHECKPOINT_BYTES_MAX: u64 = 4 << 30;
+/// Blocks that recovered batches are copied to, in bytes.
+const COPY_BLOCK_BYTES: usize = 1 << 20;
+
+/// Why the storage cannot be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// The kernel refused something.
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the kernel said.
+        error: crate::io::Error,
+    },
+    /// Acknowledged data is damaged: nothing is served rather than less than what was promised.
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file, in bytes.
+        position: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// The machine has no memory left.
+    Memory,
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            StartError::Corrupt { path, position, why } => write!(
+                f,
+                "{} is damaged at position {position}: {why}. What it held was acknowledged, so the broker does not start \
+                 without it: restore the file from a copy, or the data directory from a backup",
+                path.display()
+            ),
+            StartError::Memory => f.write_str("there is no memory left to recover the logs"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+type Result<T> = std::result::Result<T, StartError>;
+
+fn at<T>(path: &Path, result: crate::io::Result<T>) -> Result<T> {
+    result.map_err(|error| StartError::Io { path: path.to_owned(), error })
+}
+
+fn corrupt(path: &Path, position: u64, why: impl Into<String>) -> StartError {
+    StartError::Corrupt { path: path.to_owned(), position, why: why.into() }
+}
+
+/// Everything that was found.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Number of this start.
+    pub epoch: u32,
+    /// The logs.
+    pub logs: BTreeMap<PartitionId, RecoveredLog>,
+    /// Journal files that nobody needs.
+    pub spares: Vec<PathBuf>,
+    /// Journal files that nobody needs any more gather here.
+    pub released: Arc<Mutex<Vec<PathBuf>>>,
+    /// The checkpoint files that hold the records, and their bytes.
+    pub checkpoints: Vec<(PathBuf, u64)>,
+    /// What was done.
+    pub summary: Summary,
+}
+
+/// What recovery did, for the log line at start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// Logs found.
+    pub logs: u64,
+    /// Groups replayed.
+    pub groups: u64,
+    /// Batches bytes brought back from journals and runs.
+    pub bytes: u64,
+    /// Bytes of checkpoints read.
+    pub checkpoint_bytes: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Summary { logs, groups, bytes, checkpoint_bytes, took } = self;
+        write!(
+            f,
+            "{logs} logs, {} of checkpoints, {groups} groups of the journal with {} of batches, in {} ms",
+            Bytes(*checkpoint_bytes),
+            Bytes(*bytes),
+            took.as_millis()
+        )
+    }
+}
+
+/// A log as it was recovered.
+#[derive(Debug, Default)]
+pub struct RecoveredLog {
+    /// Its last checkpoint; empty when there was none.
+    pub record: LogRecord,
+    /// What happened since.
+    pub changes: Vec<Change>,
+    /// The version after the last change.
+    pub version: u64,
+    /// The first journal file that holds a change.
+    pub need: Option<Arc<OldFile>>,
+    /// The log end offset after the last change.
+    next_offset: Option<Offset>,
+}
+
+/// A change that is not covered by the checkpoint.
+#[derive(Debug)]
+pub enum Change {
+    /// Batches were appended.
+    Batches {
+        /// Base offset of the segment.
+        segment: Offset,
+        /// Position in the segment.
+        position: u32,
+        /// Whole batches.
+        bytes: Slice,
+        /// Position up to which the segment's file holds them already.
+        stored: u32,
+    },
+    /// The log was cut.
+    Truncate {
+        /// Base offset of the segment that is the last one now.
+        segment: Offset,
+        /// Its end.
+        position: u32,
+        /// The log end offset.
+        to: Offset,
+        /// What stands before the end in its block.
+        edge: Vec<u8>,
+    },
+}
+
+impl RecoveredLog {
+    /// The log end offset before any change that is still to come.
+    fn end(&self) -> Offset {
+        self.next_offset.or_else(|| self.record.segments.last().map(|segment| segment.next_offset)).unwrap_or(0)
+    }
+}
+
+/// Reads checkpoints and journals below `config.data`, which exists.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn recover(io: &Handle, config: &StorageConfig) -> Result<Recovered> {
+    let started = io.now();
+    let (journals, checkpoints) = (config.journal_directory(), config.checkpoint_directory());
+    for directory in [&journals, &checkpoints] {
+        at(directory, file::create_directory(io, directory).await)?;
+    }
+    at(&config.data, file::sync_directory(io, &config.data).await)?;
+    let mut recovery = Recovery {
+        io: io.clone(),
+        config: config.clone(),
+        logs: BTreeMap::new(),
+        names: Map::default(),
+        copies: None,
+        summary: Summary::default(),
+        epoch: 0,
+    };
+    let checkpoints = recovery.read_checkpoints(&checkpoints).await?;
+    let released = Arc::default();
+    let spares = recovery.read_journals(&journals, &released).await?;
+    let Recovery { logs, mut summary, epoch, .. } = recovery;
+    summary.logs = logs.values().filter(|log| !log.record.removed).count() as u64;
+    // The clock stands still within a turn; the reads above have ended the one in which this began.
+    summary.took = io.now().since(started);
+    Ok(Recovered { epoch: epoch + 1, logs, spares, released, checkpoints, summary })
+}
+
+struct Recovery {
+    io: Handle,
+    config: StorageConfig,
+    logs: BTreeMap<PartitionId, RecoveredLog>,
+    names: Map<PartitionId, String>,
+    copies: Option<Appender>,
+    summary: Summary,
+    epoch: u32,
+}
+
+/// A journal file with what its header says.
+struct JournalPart {
+    path: PathBuf,
+    header: FileHeader,
+    bytes: u64,
+}
+
+impl Recovery {
+    async fn read_checkpoints(&mut self, directory: &Path) -> Result<Vec<(PathBuf, u64)>> {
+        let mut files = Vec::new();
+        for name in at(directory, file::list(&self.io, directory).await)? {
+            let path = directory.join(&name);
+            if !name.ends_with(".checkpoint") {
+                at(&path, file::unlink(&self.io, &path).await)?;
+                continue;
+            }
+            let content = at(&path, file::read_whole(&self.io, &path, CHECKPOINT_BYTES_MAX).await)?.unwrap_or_default();
+            let found = checkpoint::parse(&content).map_err(|why| corrupt(&path, 0, why))?;
+            self.epoch = self.epoch.max(epoch_of(&name));
+            self.summary.checkpoint_bytes += content.len() as u64;
+            files.push((path, content.len() as u64));
+            for FoundRecord { id, record, .. } in found {
+                let log = self.logs.entry(id).or_default();
+                if record.version >= log.version {
+                    (log.version, log.record) = (record.version, record);
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    /// Replays all journals; gives the files that nobody needs.
+    async fn read_journals(&mut self, directory: &Path, released: &Arc<Mutex<Vec<PathBuf>>>) -> Result<Vec<PathBuf>> {
+        let (mut chains, mut spares) = (BTreeMap::<Chain, Vec<JournalPart>>::new(), Vec::new());
+        for name in at(directory, file::list(&self.io, directory).await)? {
+            let path = directory.join(&name);
+            let (header, bytes) = self.read_header(&path).await?;
+            self.epoch = self.epoch.max(epoch_of(&name));
+            match header {
+                Some(header) => chains.entry(header.chain).or_default().push(JournalPart { path, header, bytes }),
+                None => spares.push(path),
+            }
+        }
+        for (chain, mut parts) in chains {
+            self.epoch = self.epoch.max(chain.epoch);
+            parts.sort_by_key(|part| part.header.sequence);
+            self.replay_chain(parts, released, &mut spares).await?;
+        }
+        Ok(spares)
+    }
+
+    async fn read_header(&self, path: &Path) -> Result<(Option<FileHeader>, u64)> {
+        let bytes = at(path, file::stat(&self.io, path).await)?.map_or(0, |stat| stat.bytes);
+        let file = at(path, File::open(&self.io, path, OpenMode::default()).await)?;
+        let block = self.block(BLOCK_ALIGN)?;
+        let (block, read) = file.read_at(&self.io, 0, block, BLOCK_ALIGN as u32).await;
+        let count = at(path, read)? as usize;
+        if count < BLOCK_ALIGN {
+            // The file was being made.
+            return Ok((None, bytes));
+        }
+        let header = FileHeader::decode(&block[..count]).map_err(|why| corrupt(path, 0, why))?;
+        Ok((header, bytes))
+    }
+
+    fn block(&self, bytes: usize) -> Result<Block> {
+        self.io.pool().block_unlimited(bytes, Use::Staging).ok_or(StartError::Memory)
+    }
+
+    /// Replays the files of one chain in order, up to its torn end.
+    async fn replay_chain(
+        &mut self,
+        parts: Vec<JournalPart>,
+        released: &Arc<Mutex<Vec<PathBuf>>>,
+        spares: &mut Vec<PathBuf>,
+    ) -> Result<()> {
+        // Each file holds the next one, so the holders are made from the last file to the first.
+        let mut holders: Vec<Arc<OldFile>> = Vec::with_capacity(parts.len());
+        for part in parts.iter().rev() {
+            let next = holders.last().cloned();
+            holders.push(Arc::new(OldFile::new(part.path.clone(), released, next)));
+        }
+        holders.reverse();
+        let mut expected = parts.first().map_or(0, |part| part.header.first_group);
+        let mut torn = None;
+        for (part, holder) in parts.iter().zip(&holders) {
+            let broken = part.header.first_group != expected;
+            if torn.is_none() && broken {
+                torn = Some((part.path.clone(), 0, expected));
+            }
+            let mut reader = GroupReader::open(&self.io, part).await?;
+            if torn.is_none() {
+                expected = self.replay_file(&mut reader, part, holder, expected).await?;
+                torn = self.end_of(&mut reader, part, &parts, expected).await?;
+            }
+            if let Some((path, position, lost)) = &torn {
+                refuse_if_acknowledged(&mut reader, path, *position, *lost).await?;
+            }
+        }
+        drop(holders);
+        // What nobody holds has been released just now.
+        spares.append(&mut released.lock().expect("the list is never left mid-change"));
+        Ok(())
+    }
+
+    /// Whether the chain ends in this file: where, and at which group.
+    async fn end_of(
+        &self,
+        reader: &mut GroupReader<'_>,
+        part: &JournalPart,
+        parts: &[JournalPart],
+        expected: u64,
+    ) -> Result<Option<(PathBuf, u64, u64)>> {
+        let next = parts.iter().find(|next| next.header.sequence == part.header.sequence + 1);
+        let goes_on = next.is_some_and(|next| next.header.first_group == expected);
+        Ok((!goes_on).then(|| (part.path.clone(), reader.position, expected)))
+    }
+
+    async fn replay_file(
+        &mut self,
+        reader: &mut GroupReader<'_>,
+        part: &JournalPart,
+        holder: &Arc<OldFile>,
+        first: u64,
+    ) -> Result<u64> {
+        let mut expected = first;
+        while let Some((number, body)) = reader.next(expected).await? {
+            let body = body.to_vec();
+            if !self.replay_group(&body, part, reader.position, holder).await? {
+                return Ok(expected);
+            }
+            self.summary.groups += 1;
+            expected = number + 1;
+            reader.advance();
+        }
+        Ok(expected)
+    }
+
+    /// Replays one group; false when one of its runs is not in its segment, so that the group was never acknowledged.
+    async fn replay_group(&mut self, body: &[u8], part: &JournalPart, position: u64, holder: &Arc<OldFile>) -> Result<bool> {
+        let mut entries = Vec::new();
+        let mut rest = body;
+        while !rest.is_empty() {
+            let (entry, payload, behind) = Entry::decode(rest).map_err(|why| corrupt(&part.path, position, why))?;
+            rest = behind;
+            if self.is_new(&entry) {
+                entries.push((entry, payload));
+            }
+        }
+        let mut runs = Vec::new();
+        for (entry, payload) in &entries {
+            if entry.kind == EntryKind::Create {
+                let name = String::from_utf8_lossy(payload).into_owned();
+                self.names.insert(entry.id, name);
+            }
+            let run = if entry.kind == EntryKind::Run { self.read_run(entry, payload).await? } else { None };
+            if entry.kind == EntryKind::Run && run.is_none() {
+                return Ok(false);
+            }
+            runs.push(run);
+        }
+        for ((entry, payload), run) in entries.into_iter().zip(runs) {
+            self.apply(&entry, payload, run, holder).map_err(|why| corrupt(&part.path, position, why))?;
+        }
+        Ok(true)
+    }
+
+    /// Whether the checkpoint does not cover the entry yet.
+    fn is_new(&self, entry: &Entry) -> bool {
+        self.logs.get(&entry.id).is_none_or(|log| !log.record.removed && entry.version > log.version)
+    }
+
+    fn apply(
+        &mut self,
+        entry: &Entry,
+        payload: &[u8],
+        run: Option<Slice>,
+        holder: &Arc<OldFile>,
+    ) -> std::result::Result<(), String> {
+        let log = self.logs.entry(entry.id).or_default();
+        if entry.version != log.version + 1 {
+            return Err(format!(
+                "log {} goes from change {} to change {}: what lies between is lost",
+                entry.id, log.version, entry.version
+            ));
+        }
+        log.version = entry.version;
+        log.need.get_or_insert_with(|| Arc::clone(holder));
+        let bytes = match entry.kind {
+            EntryKind::Create => {
+                log.record.name = self.names.get(&entry.id).cloned().unwrap_or_default();
+                return Ok(());
+            }
+            EntryKind::Truncate => {
+                log.next_offset = Some(entry.next_offset);
+                None
+            }
+            EntryKind::Append => Some(self.copy(payload)?),
+            EntryKind::Run => run,
+        };
+        let log = self.logs.entry(entry.id).or_default();
+        let (segment, position) = (entry.segment, entry.position);
+        let Some(bytes) = bytes else {
+            log.changes.push(Change::Truncate { segment, position, to: entry.next_offset, edge: payload.to_vec() });
+            return Ok(());
+        };
+        check_batches(&bytes, log.end(), entry.next_offset)?;
+        log.next_offset = Some(entry.next_offset);
+        self.summary.bytes += bytes.len() as u64;
+        let end = entry.position + bytes.len() as u32;
+        let stored = if entry.kind == EntryKind::Run { block_floor(end) } else { entry.position };
+        log.changes.push(Change::Batches { segment, position, bytes, stored });
+        Ok(())
+    }
+
+    /// Copies a payload out of the window it was read into.
+    fn copy(&mut self, payload: &[u8]) -> std::result::Result<Slice, String> {
+        if self.copies.as_ref().is_none_or(|copies| copies.room() < payload.len()) {
+            let bytes = payload.len().max(COPY_BLOCK_BYTES);
+            let block = self.io.pool().block_unlimited(bytes, Use::Tail).ok_or("no memory is left")?;
+            self.copies = Some(block.into_appender());
+        }
+        let copies = self.copies.as_mut().expect("it was just made");
+        copies.reserve(payload.len()).copy_from_slice(payload);
+        Ok(copies.share(payload.len()))
+    }
+
+    /// Reads a run's whole blocks from its segment and compares checksums; `None` when they are not what was written.
+    async fn read_run(&self, entry: &Entry, rest: &[u8]) -> Result<Option<Slice>> {
+        let known = self.logs.get(&entry.id).map(|log| &log.record.name).filter(|name| !name.is_empty());
+        let Some(name) = known.or_else(|| self.names.get(&entry.id)) else { return Ok(None) };
+        let path = self.config.data.join(name).join(file_name(entry.segment, Kind::Log));
+        let Ok(file) = File::open(&self.io, &path, OpenMode::default()).await else { return Ok(None) };
+        let (run, first) = (entry.run_bytes as usize, block_floor(entry.position));
+        let front = (entry.position - first) as usize;
+        let Some(in_segment) = run.checked_sub(rest.len()) else { return Ok(None) };
+        let block = self.io.pool().block_unlimited(front + run, Use::Tail).ok_or(StartError::Memory)?;
+        let (mut block, read) = file.read_at(&self.io, u64::from(first), block, (front + in_segment) as u32).await;
+        if at(&path, read)? as usize != front + in_segment {
+            return Ok(None);
+        }
+        block[front + in_segment..front + run].copy_from_slice(rest);
+        let bytes = block.into_slice(front + run).slice(front..front + run);
+        Ok((run_checksum(&bytes) == Some(entry.run_crc)).then_some(bytes))
+    }
+}
+
+/// The checksum of a run whose batches are all whole and sound.
+fn run_checksum(bytes: &[u8]) -> Option<u32> {
+    let (mut crc, mut rest) = (0, bytes);
+    while !rest.is_empty() {
+        let length = check_stored(rest).ok()?.total_bytes()?;
+        crc = prefix_crc(crc, &rest[..length]);
+        rest = &rest[length..];
+    }
+    Some(crc)
+}
+
+/// Checks that `bytes` are whole batches that lead from offset `first` to `next`.
+fn check_batches(bytes: &[u8], first: Offset, next: Offset) -> std::result::Result<(), String> {
+    let mut expected = first;
+    let mut walk = batches(bytes);
+    for batch in &mut walk {
+        let (header, _) = batch.map_err(|corruption| corruption.to_string())?;
+        if header.base_offset() != expected {
+            return Err(format!("a batch starts at offset {} where {expected} belongs", header.base_offset()));
+        }
+        expected = header.next_offset();
+    }
+    if walk.whole_bytes() != bytes.len() || expected != next {
+        return Err(format!("the batches end at offset {expected} where {next} belongs"));
+    }
+    Ok(())
+}
+
+/// Refuses when a group of this file, behind the chain's end, says that the group `lost` had been durable.
+async fn refuse_if_acknowledged(reader: &mut GroupReader<'_>, path: &Path, position: u64, lost: u64) -> Result<()> {
+    while let Some((number, durable)) = reader.scan().await? {
+        if number > lost && durable > lost {
+            return Err(corrupt(path, position, format!("group {lost} cannot be read, and group {number} says it was durable")));
+        }
+    }
+    Ok(())
+}
+
+/// The epoch in the front of a file's name.
+fn epoch_of(name: &str) -> u32 {
+    name.split('-').next().and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
+}
+
+/// Reads the groups of one journal file through a window.
+struct GroupReader<'a> {
+    io: Handle,
+    part: &'a JournalPart,
+    file: File,
+    /// Where the next group is looked for.
+    position: u64,
+    step: u64,
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+impl<'a> GroupReader<'a> {
+    async fn open(io: &Handle, part: &'a JournalPart) -> Result<GroupReader<'a>> {
+        let file = at(&part.path, File::open(io, &part.path, OpenMode::default()).await)?;
+        Ok(GroupReader { io: io.clone(), part, file, position: GROUPS_START, step: 0, window: Vec::new(), window_at: 0 })
+    }
+
+    /// Makes sure that the window holds `bytes` from the position on, as far as the file goes.
+    async fn fill(&mut self, bytes: usize) -> Result<()> {
+        let have = (self.window_at + self.window.len() as u64).saturating_sub(self.position);
+        if self.position >= self.window_at && have >= bytes as u64 {
+            return Ok(());
+        }
+        let size = bytes.max(WINDOW_BYTES).next_multiple_of(BLOCK_ALIGN);
+        let size = (size as u64).min(self.part.bytes.saturating_sub(self.position)) as usize;
+        self.window.clear();
+        self.window_at = self.position;
+        let mut block = self.io.pool().block_unlimited(WINDOW_BYTES, Use::Staging).ok_or(StartError::Memory)?;
+        while self.window.len() < size {
+            let count = (size - self.window.len()).min(WINDOW_BYTES) as u32;
+            let from = self.window_at + self.window.len() as u64;
+            let (returned, read) = self.file.read_at(&self.io, from, block, count).await;
+            block = returned;
+            let count = at(&self.part.path, read)? as usize;
+            if count == 0 {
+                break;
+            }
+            self.window.extend_from_slice(&block[..count]);
+        }
+        Ok(())
+    }
+
+    fn here(&self) -> &[u8] {
+        &self.window[(self.position - self.window_at) as usize..]
+    }
+
+    /// Number, durable mark and padded size of the group at the position.
+    async fn look(&mut self) -> Result<Option<(u64, u64, usize)>> {
+        let mut need = BLOCK_ALIGN;
+        loop {
+            if self.position + need as u64 > self.part.bytes {
+                return Ok(None);
+            }
+            self.fill(need).await?;
+            match find_group(&self.part.header, self.here()) {
+                Found::Group(group) => return Ok(Some((group.number, group.durable, group.padded))),
+                Found::Need(more) if more > need => need = more,
+                Found::Need(_) | Found::Nothing => return Ok(None),
+            }
+        }
+    }
+
+    /// The group at the position, if it is the one with the number `expected`: its number and its entries.
+    async fn next(&mut self, expected: u64) -> Result<Option<(u64, &[u8])>> {
+        match self.look().await? {
+            Some((number, _, padded)) if number == expected => {
+                self.step = padded as u64;
+                match find_group(&self.part.header, self.here()) {
+                    Found::Group(group) => Ok(Some((number, group.body))),
+                    _ => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Goes on behind the group that [`GroupReader::next`] gave.
+    fn advance(&mut self) {
+        self.position += self.step;
+    }
+
+    /// The next group anywhere behind the position: its number and durable mark.
+    async fn scan(&mut self) -> Result<Option<(u64, u64)>> {
+        while self.position + BLOCK_ALIGN as u64 <= self.part.bytes {
+            let found = self.look().await?;
+            self.position += found.map_or(BLOCK_ALIGN, |(_, _, padded)| padded) as u64;
+            if let Some((number, durable, _)) = found {
+                return Ok(Some((number, durable)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Recovered {
+    /// Deals what was found out to the reactors that will host it.
+    pub fn split(self, reactors: usize, host: impl Fn(PartitionId) -> ReactorId) -> Vec<RecoveredPart> {
+        let mut parts: Vec<RecoveredPart> = (0..reactors)
+            .map(|_| RecoveredPart {
+                epoch: self.epoch,
+                logs: BTreeMap::new(),
+                spares: Vec::new(),
+                released: Arc::clone(&self.released),
+            })
+            .collect();
+        for (id, log) in self.logs {
+            if !log.record.removed {
+                parts[usize::from(host(id))].logs.insert(id, log);
+            }
+        }
+        for (at, spare) in self.spares.into_iter().enumerate() {
+            parts[at % reactors].spares.push(spare);
+        }
+        parts
+    }
+}
+
+/// What one reactor is to host.
+#[derive(Debug)]
+pub struct RecoveredPart {
+    /// Number of this start.
+    pub epoch: u32,
+    /// The logs.
+    pub logs: BTreeMap<PartitionId, RecoveredLog>,
+    /// Journal files to use first.
+    pub spares: Vec<PathBuf>,
+    /// Journal files that nobody needs any more gather here.
+    pub released: Arc<Mutex<Vec<PathBuf>>>,
+}

@@ -1,0 +1,333 @@
+//! The storage of one reactor: its journal, its logs, and the task that looks after them.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use super::checkpoint::{Checkpoint, LogRecord};
+use super::config::StorageConfig;
+use super::context::Context;
+use super::group::Chain;
+use super::journal::{Durable, Journal};
+use super::journal_file::JournalFiles;
+use super::log::{Log, LogSettings};
+use super::recovery::{Recovered, RecoveredLog, RecoveredPart};
+use super::stats::StorageStats;
+use super::write_back::{self, Thoroughness};
+use crate::base::map::Map;
+use crate::base::time::Duration;
+use crate::io::file;
+use crate::io::{Handle, Result};
+use crate::model::ids::{PartitionId, ReactorId};
+
+/// How often free space is looked at while anything is appended.
+const SPACE_INTERVAL: Duration = Duration::from_millis(250);
+/// How soon after a failed pass the next one begins.
+const RETRY: Duration = Duration::from_millis(500);
+/// Old checkpoint files are merged at start when there are more than this.
+const CHECKPOINTS_MAX: usize = 8;
+
+/// The storage of one reactor.
+#[derive(Clone)]
+pub struct Storage {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    context: Rc<Context>,
+    checkpoint: Rc<Checkpoint>,
+    files: JournalFiles,
+    logs: RefCell<Map<PartitionId, Rc<Log>>>,
+    recovered: RefCell<Map<PartitionId, RecoveredLog>>,
+    released: Arc<Mutex<Vec<PathBuf>>>,
+    stopping: Cell<bool>,
+    /// A write-back pass is under way.
+    busy: Cell<bool>,
+}
+
+impl Storage {
+    /// Starts the storage of this reactor with what was recovered for it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn start(io: &Handle, config: StorageConfig, part: RecoveredPart) -> Result<Storage> {
+        let config = Rc::new(config);
+        let chain = Chain { epoch: part.epoch, reactor: io.reactor_id() };
+        let files = JournalFiles::open(io, &config, part.epoch, part.spares).await?;
+        let journal = Journal::new(io, &config, chain, files.clone());
+        let inner = Inner {
+            context: Rc::new(Context::new(io, &config, journal)),
+            checkpoint: Rc::new(Checkpoint::new(io, &config, chain)),
+            files,
+            logs: RefCell::default(),
+            recovered: RefCell::new(part.logs.into_iter().collect()),
+            released: part.released,
+            stopping: Cell::new(false),
+            busy: Cell::new(false),
+        };
+        let storage = Storage { inner: Rc::new(inner) };
+        storage.look_at_space().await;
+        io.spawn(storage.clone().maintain());
+        io.spawn(storage.clone().watch_space());
+        Ok(storage)
+    }
+
+    /// Opens a log in the directory `name`, with what was recovered of it.
+    pub fn open(&self, id: PartitionId, name: &str, settings: LogSettings) -> Rc<Log> {
+        let recovered = self.inner.recovered.borrow_mut().remove(&id).unwrap_or_default();
+        let log = Log::recover(id, name, &self.inner.context, settings, recovered);
+        self.inner.logs.borrow_mut().insert(id, Rc::clone(&log));
+        log
+    }
+
+    /// What the checkpoint kept for a log's owner; to be asked before [`Storage::open`].
+    pub fn owner_state(&self, id: PartitionId) -> Option<Vec<u8>> {
+        self.inner.recovered.borrow().get(&id).map(|log| log.record.owner_state.clone())
+    }
+
+    /// Recovered logs that nobody has opened.
+    pub fn unclaimed(&self) -> Vec<PartitionId> {
+        let mut ids: Vec<_> = self.inner.recovered.borrow().keys().copied().collect();
+        ids.sort();
+        ids
+    }
+
+    /// Removes a log and its files, durably. Open or merely recovered; fine if there is none.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn remove(&self, id: PartitionId) -> Result<()> {
+        let recovered = self.inner.recovered.borrow_mut().remove(&id);
+        let log = self.inner.logs.borrow_mut().remove(&id);
+        let context = &self.inner.context;
+        let (name, version) = match (&log, &recovered) {
+            (Some(log), _) => {
+                log.state_mut().removed = true;
+                context.forget(id);
+                self.released_by_write_back(log).await;
+                let version = log.state().version;
+                (log.name().to_owned(), version)
+            }
+            (None, Some(recovered)) => (recovered.record.name.clone(), recovered.version),
+            (None, None) => return Ok(()),
+        };
+        if !name.is_empty() {
+            context.directory.remove(&name, &id.to_string()).await?;
+        }
+        let record = LogRecord { name, version: version + 1, removed: true, ..LogRecord::default() };
+        self.inner.checkpoint.append(&[(id, record.encode(id))]).await?;
+        if let Some(log) = log {
+            let mut state = log.state_mut();
+            (state.need, state.need_since_capture) = (None, None);
+            state.tail = Default::default();
+        }
+        context.journal.recycle();
+        Ok(())
+    }
+
+    /// Waits until write-back does not work on `log`.
+    async fn released_by_write_back(&self, log: &Rc<Log>) {
+        while log.state().held || log.state().capturing || log.state().reserving || log.state().runs_in_flight > 0 {
+            self.inner.context.io.sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// What became durable, in order.
+    pub async fn next_durable(&self) -> Vec<Durable> {
+        self.inner.context.journal.next_durable().await
+    }
+
+    /// Why the storage is offline, if it is.
+    pub fn failure(&self) -> Option<String> {
+        self.inner.context.journal.failure()
+    }
+
+    /// Whether less than the reserve of disk space is free.
+    pub fn low_on_space(&self) -> bool {
+        self.inner.context.low_on_space()
+    }
+
+    /// Waits until all that was appended is durable; false when the storage is offline.
+    pub async fn settled(&self) -> bool {
+        self.inner.context.journal.settled().await
+    }
+
+    /// Counts since the start.
+    pub fn stats(&self) -> StorageStats {
+        let context = &self.inner.context;
+        let counters = *context.counters.borrow();
+        let logs = self.inner.logs.borrow();
+        StorageStats {
+            journal: context.journal.stats(),
+            logs: logs.len() as u64,
+            dirty_bytes: logs.values().map(|log| log.state().dirty_bytes()).sum(),
+            tail_bytes: logs.values().map(|log| log.state().tail.bytes()).sum(),
+            write_backs: counters.write_backs,
+            written_back_bytes: counters.written_back_bytes,
+            checkpoint_records: counters.checkpoint_records,
+            read_bytes: counters.read_bytes,
+            open_files: context.directory.open_files() as u64,
+            free_bytes: context.free_bytes.get(),
+            failure: context.journal.failure(),
+        }
+    }
+
+    /// Brings every log to rest: all durable, all written back, files cut to size, checkpoint complete.
+    ///
+    /// # Errors
+    /// The kernel's; what could not be written back is still in the journal.
+    pub async fn shutdown(&self) -> Result<()> {
+        let inner = &self.inner;
+        inner.stopping.set(true);
+        inner.context.wake_write_back();
+        while inner.busy.get() {
+            inner.context.io.sleep(Duration::from_millis(1)).await;
+        }
+        let settled = inner.context.journal.shutdown().await;
+        inner.files.stop();
+        if !settled {
+            return Ok(());
+        }
+        inner.context.take_changed();
+        let mut logs: Vec<_> = inner.logs.borrow().values().filter(|log| log.needs_finish()).cloned().collect();
+        logs.sort_by_key(|log| log.id());
+        write_back::pass(&inner.context, &inner.checkpoint, logs, Thoroughness::Final).await?;
+        self.unlink_released().await
+    }
+
+    /// The task that writes back when it is due.
+    async fn maintain(self) {
+        let inner = &self.inner;
+        let io = &inner.context.io;
+        while !inner.stopping.get() {
+            self.wait_until_due().await;
+            if inner.stopping.get() {
+                return;
+            }
+            inner.busy.set(true);
+            let logs = inner.context.take_changed();
+            let result = write_back::pass(&inner.context, &inner.checkpoint, logs, Thoroughness::Lazy).await;
+            self.bound_tails();
+            let unlinked = self.unlink_released().await;
+            inner.busy.set(false);
+            if result.and(unlinked).is_err() {
+                self.look_at_space().await;
+                io.sleep(RETRY).await;
+            }
+        }
+    }
+
+    async fn wait_until_due(&self) {
+        let context = &self.inner.context;
+        let mut sleep = None;
+        poll_fn(|task| {
+            if context.is_due(true) || self.inner.stopping.get() {
+                return Poll::Ready(());
+            }
+            context.await_write_back(task.waker());
+            let Some(due) = context.due_at() else { return Poll::Pending };
+            let sleep = sleep.get_or_insert_with(|| Box::pin(context.io.sleep_until(due)));
+            sleep.as_mut().poll(task)
+        })
+        .await;
+    }
+
+    /// Lets written-back batches go from memory, from the idle logs first, until the rest is within bounds.
+    fn bound_tails(&self) {
+        let limit = self.inner.context.config.tail_bytes_max;
+        let logs = self.inner.logs.borrow();
+        let total: u64 = logs.values().map(|log| log.state().tail.bytes()).sum();
+        if total <= limit {
+            return;
+        }
+        let busy = logs.values().filter(|log| log.is_busy()).count().max(1) as u64;
+        for log in logs.values() {
+            let share = if log.is_busy() { limit / busy } else { 0 };
+            log.state_mut().evict(share);
+        }
+    }
+
+    /// Removes the journal files of earlier starts that no log needs any more.
+    async fn unlink_released(&self) -> Result<()> {
+        let released = std::mem::take(&mut *self.inner.released.lock().expect("the list is never left mid-change"));
+        for path in released {
+            file::unlink(&self.inner.context.io, &path).await?;
+        }
+        Ok(())
+    }
+
+    /// The task that looks at free space, at once while the storage is in use, rarely when it is not.
+    async fn watch_space(self) {
+        let context = &self.inner.context;
+        let mut groups = u64::MAX;
+        loop {
+            // An idle storage is looked at every few seconds only, so that an idle broker stays asleep.
+            let now = context.journal.group();
+            let idle = now == groups && !context.low_on_space();
+            groups = now;
+            context.io.sleep(if idle { 20 * SPACE_INTERVAL } else { SPACE_INTERVAL }).await;
+            if self.inner.stopping.get() {
+                return;
+            }
+            self.look_at_space().await;
+        }
+    }
+
+    async fn look_at_space(&self) {
+        let context = &self.inner.context;
+        let before = context.low_on_space();
+        match file::space(&context.io, &context.config.data).await {
+            Ok(space) => context.free_bytes.set(space.free),
+            Err(error) => tracing::warn!("free space cannot be told: {error}"),
+        }
+        let (free, reserve) = (context.free_bytes.get(), context.config.disk_reserve_bytes);
+        match (before, context.low_on_space()) {
+            (false, true) => tracing::warn!("{free} bytes are free and {reserve} are the reserve: produce is refused"),
+            (true, false) => tracing::info!("{free} bytes are free again: produce is accepted"),
+            _ => {}
+        }
+    }
+}
+
+impl Log {
+    /// Whether a clean stop has to touch its files.
+    fn needs_finish(&self) -> bool {
+        let state = self.state();
+        let last = state.active();
+        !state.dirty.is_empty() || state.need.is_some() || last.allocated > 0 || !state.snapshots.is_empty()
+    }
+
+    /// Whether it was appended to since its last write-back.
+    fn is_busy(&self) -> bool {
+        !self.state().dirty.is_empty()
+    }
+}
+
+/// Merges the checkpoint files of earlier starts into one when there are many of them, and removes them; to be called
+/// once, before the reactors' storages start.
+///
+/// # Errors
+/// The kernel's.
+pub async fn merge_checkpoints(io: &Handle, config: &StorageConfig, recovered: &Recovered) -> Result<()> {
+    if recovered.checkpoints.len() <= CHECKPOINTS_MAX {
+        return Ok(());
+    }
+    // A removed log is forgotten only when no journal can bring it back.
+    let journals_needed = recovered.logs.values().any(|log| log.need.is_some());
+    let records: Vec<_> = recovered
+        .logs
+        .iter()
+        .filter(|(_, log)| log.record.version > 0 && (!log.record.removed || journals_needed))
+        .map(|(id, log)| (*id, log.record.encode(*id)))
+        .collect();
+    let chain = Chain { epoch: recovered.epoch, reactor: ReactorId::MAX };
+    let merged = Checkpoint::new(io, &Rc::new(config.clone()), chain);
+    merged.append(&records).await?;
+    for (path, _) in &recovered.checkpoints {
+        file::unlink(io, path).await?;
+    }
+    file::sync_directory(io, &config.checkpoint_directory()).await
+}

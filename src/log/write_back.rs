@@ -1,0 +1,397 @@
+//! Write-back: from the journal to the segments, then the checkpoint, then the journal's files are free again.
+//!
+//! A pass takes all logs that changed. For each it captures the state, writes what the segment files lack in whole
+//! blocks, makes that durable, and appends a record to the checkpoint; when that is durable too, the log needs no older
+//! journal file. A log whose missing part fits into its last, incomplete block is not written at all: the checkpoint
+//! record holds that block, so ten thousand partitions with a few records each cost one sequential write.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::checkpoint::{Checkpoint, LogRecord, SegmentRecord};
+use super::context::Context;
+use super::directory::Kind;
+use super::log::{DirtyRange, Edge, Log, State};
+use super::run::block_floor;
+use super::segment::{OnFile, Segment};
+use crate::base::block::{BLOCK_ALIGN, Use};
+use crate::base::oneshot;
+use crate::io::file::{self, File};
+use crate::io::op::{OpenMode, Slices};
+use crate::io::{Error, ErrorKind, Result};
+use crate::model::ids::PartitionId;
+use crate::model::offset::Offset;
+
+/// The largest single write, in bytes.
+const WRITE_BYTES_MAX: u32 = 1 << 20;
+/// Checkpoint records are made durable when this many, or that many bytes, are collected.
+const RECORDS_MAX: usize = 512;
+const RECORDS_BYTES_MAX: usize = 8 << 20;
+
+/// What a log looked like when its write-back began.
+struct Captured {
+    /// The record to be; the write-back completes what it says of the index files.
+    record: LogRecord,
+    dirty: Vec<DirtyRange>,
+    /// The segments that are to be written, oldest first; the last one is appended to meanwhile.
+    segments: Vec<Unfinished>,
+    edge: Edge,
+    snapshots: Vec<(Offset, Vec<u8>)>,
+    /// The segment files need not be touched.
+    in_record: bool,
+}
+
+/// A segment whose files are to be brought up to date.
+struct Unfinished {
+    base: Offset,
+    end: u32,
+    offsets: Unwritten,
+    times: Unwritten,
+}
+
+/// Index entries that are to follow those on file.
+pub(super) struct Unwritten {
+    pub on_file: OnFile,
+    pub entry_bytes: u32,
+    pub bytes: Vec<u8>,
+}
+
+/// A log whose record waits for the checkpoint.
+struct Pending {
+    log: Rc<Log>,
+    captured: Captured,
+    record: Vec<u8>,
+}
+
+/// How thorough a pass is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thoroughness {
+    /// In normal running.
+    Lazy,
+    /// At a clean stop: every file is brought to its exact size and content.
+    Final,
+}
+
+/// One pass over `logs`.
+///
+/// # Errors
+/// The first error of any log; the logs that failed stay as they are and come again with the next pass.
+pub(super) async fn pass(
+    context: &Rc<Context>,
+    checkpoint: &Rc<Checkpoint>,
+    logs: Vec<Rc<Log>>,
+    thoroughness: Thoroughness,
+) -> Result<()> {
+    context.counters.borrow_mut().write_backs += 1;
+    let queue = Rc::new(RefCell::new(logs.into_iter()));
+    let pending = Rc::new(RefCell::new(Vec::new()));
+    let failure = Rc::new(RefCell::new(None));
+    let workers: Vec<_> = (0..context.config.write_back_depth)
+        .map(|_| {
+            let (sender, receiver) = oneshot::channel();
+            let worker = Worker {
+                context: Rc::clone(context),
+                checkpoint: Rc::clone(checkpoint),
+                queue: Rc::clone(&queue),
+                pending: Rc::clone(&pending),
+                failure: Rc::clone(&failure),
+                thoroughness,
+            };
+            context.io.spawn(async move { sender.send(worker.run().await) });
+            receiver
+        })
+        .collect();
+    for worker in workers {
+        worker.await;
+    }
+    let rest = pending.take();
+    complete(context, checkpoint, rest, &failure).await;
+    context.journal.recycle();
+    let failed = failure.borrow_mut().take();
+    failed.map_or(Ok(()), Err)
+}
+
+struct Worker {
+    context: Rc<Context>,
+    checkpoint: Rc<Checkpoint>,
+    queue: Rc<RefCell<std::vec::IntoIter<Rc<Log>>>>,
+    pending: Rc<RefCell<Vec<Pending>>>,
+    failure: Rc<RefCell<Option<Error>>>,
+    thoroughness: Thoroughness,
+}
+
+impl Worker {
+    async fn run(self) {
+        loop {
+            let Some(log) = self.queue.borrow_mut().next() else { return };
+            match write_back(&log, self.thoroughness).await {
+                Ok(Some(pending)) => self.collect(pending).await,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!("{} could not be written back: {error}", log.name());
+                    self.context.note_change(&log);
+                    self.failure.borrow_mut().get_or_insert(error);
+                }
+            }
+        }
+    }
+
+    async fn collect(&self, done: Pending) {
+        let full = {
+            let mut pending = self.pending.borrow_mut();
+            pending.push(done);
+            let bytes: usize = pending.iter().map(|pending| pending.record.len()).sum();
+            pending.len() >= RECORDS_MAX || bytes >= RECORDS_BYTES_MAX
+        };
+        if full {
+            let batch = self.pending.take();
+            complete(&self.context, &self.checkpoint, batch, &self.failure).await;
+        }
+    }
+}
+
+/// Makes the records of `pending` durable and lets the logs go on from there.
+async fn complete(
+    context: &Rc<Context>,
+    checkpoint: &Rc<Checkpoint>,
+    mut pending: Vec<Pending>,
+    failure: &Rc<RefCell<Option<Error>>>,
+) {
+    if pending.is_empty() {
+        return;
+    }
+    let records: Vec<(PartitionId, Vec<u8>)> =
+        pending.iter_mut().map(|one| (one.log.id(), std::mem::take(&mut one.record))).collect();
+    context.counters.borrow_mut().checkpoint_records += records.len() as u64;
+    let result = checkpoint.append(&records).await;
+    for Pending { log, captured, .. } in pending {
+        match &result {
+            Ok(()) => log.finish_write_back(captured),
+            Err(_) => {
+                log.state_mut().abandon_capture();
+                context.note_change(&log);
+            }
+        }
+    }
+    if let Err(error) = result {
+        tracing::warn!("the checkpoint could not be written: {error}");
+        failure.borrow_mut().get_or_insert(error);
+    }
+}
+
+/// Writes one log back; what is left to do is the checkpoint.
+async fn write_back(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Option<Pending>> {
+    log.state_mut().held = true;
+    let result = write_back_held(log, thoroughness).await;
+    log.state_mut().held = false;
+    if result.is_err() {
+        log.state_mut().abandon_capture();
+    }
+    result
+}
+
+async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Option<Pending>> {
+    log.quiet().await;
+    if log.state().removed {
+        return Ok(None);
+    }
+    let mut captured = log.capture(thoroughness);
+    if !log.context.journal.settled().await {
+        return Err(ErrorKind::Interrupted.into());
+    }
+    if !captured.in_record {
+        write_segments(log, &mut captured, thoroughness).await?;
+    }
+    let record = captured.record.encode(log.id());
+    Ok(Some(Pending { log: Rc::clone(log), captured, record }))
+}
+
+impl State {
+    /// Gives up a capture: what it covered is needed from the journal as before.
+    fn abandon_capture(&mut self) {
+        self.capturing = false;
+        let since = self.need_since_capture.take();
+        self.need = self.need.take().or(since);
+    }
+
+    /// Whether everything that the files lack lies in the last, incomplete block, and begins with a batch.
+    fn fits_record(&self) -> bool {
+        let active = self.active();
+        let finished = self.segments.iter().rev().skip(1).all(|segment| segment.finished);
+        match self.dirty.as_slice() {
+            [] => finished,
+            [range] => {
+                let begins = self.tail.iter().any(|batch| batch.segment == active.base && batch.position == range.start);
+                finished && range.segment == active.base && range.start >= block_floor(active.end) && begins
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Log {
+    /// Captures the state that a checkpoint record will describe.
+    fn capture(&self, thoroughness: Thoroughness) -> Captured {
+        let owner_state = self.owner_state();
+        let state = &mut *self.state_mut();
+        if thoroughness == Thoroughness::Final {
+            state.active_mut().close();
+        }
+        let (active, end) = (state.active().base, state.active().end);
+        let in_record = thoroughness == Thoroughness::Lazy && state.fits_record();
+        let first_dirty = state.dirty.first().map_or(end, |range| range.start);
+        let start = block_floor(end);
+        let mut bytes = vec![0; (end - start) as usize];
+        state.copy(active, start, &mut bytes);
+        state.capturing = true;
+        state.need_since_capture = None;
+        let unfinished = state.segments.iter().filter(|segment| !segment.finished && !in_record);
+        let segments = unfinished.map(|segment| {
+            let (offsets, times) = segment.indexes.unwritten();
+            Unfinished { base: segment.base, end: segment.end, offsets, times }
+        });
+        Captured {
+            record: LogRecord {
+                name: self.name().to_owned(),
+                version: state.version,
+                removed: false,
+                log_start: state.log_start,
+                segments: state.segments.iter().map(Segment::record).collect(),
+                epochs: state.epochs.entries().to_vec(),
+                stored: if in_record { first_dirty } else { end },
+                edge: bytes.clone(),
+                owner_state,
+            },
+            segments: segments.collect(),
+            dirty: state.dirty.clone(),
+            edge: Edge { segment: active, start, bytes },
+            snapshots: std::mem::take(&mut state.snapshots),
+            in_record,
+        }
+    }
+
+    /// Lets go of what the checkpoint now covers.
+    fn finish_write_back(self: &Rc<Self>, captured: Captured) {
+        let state = &mut *self.state_mut();
+        state.capturing = false;
+        state.need = state.need_since_capture.take();
+        if captured.in_record {
+            let end = captured.edge.start + captured.edge.bytes.len() as u32;
+            state.compact_tail(self.context.io.pool(), captured.edge.segment, end);
+            return;
+        }
+        for range in &captured.dirty {
+            state.mark_stored(range.segment, range.start, range.end);
+        }
+        state.edge = captured.edge;
+    }
+}
+
+/// Writes what the segment files lack, and finishes the segments that are no longer appended to.
+async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Thoroughness) -> Result<()> {
+    let active = captured.edge.segment;
+    for segment in std::mem::take(&mut captured.segments) {
+        let finish = segment.base != active || thoroughness == Thoroughness::Final;
+        if segment.end == 0 {
+            continue;
+        }
+        let file = log.active_file(segment.base).await?;
+        for range in captured.dirty.iter().filter(|range| range.segment == segment.base) {
+            write_range(log, &file, *range).await?;
+        }
+        if finish {
+            file.truncate(&log.context.io, u64::from(segment.end)).await?;
+        }
+        file.sync(&log.context.io, !finish).await?;
+        append_index(log, segment.base, Kind::Index, &segment.offsets, finish).await?;
+        append_index(log, segment.base, Kind::TimeIndex, &segment.times, finish).await?;
+        let record = log.note_files_written(&segment, segment.base != active, finish);
+        captured.record.segments.iter_mut().filter(|one| one.base == segment.base).for_each(|one| {
+            (one.offsets_on_file, one.times_on_file) = (record.offsets_on_file, record.times_on_file);
+            one.finished = record.finished;
+        });
+    }
+    for (base, snapshot) in &captured.snapshots {
+        log.context.directory.ensure(log.name()).await?;
+        let path = log.context.directory.path(log.name(), *base, Kind::Snapshot);
+        file::replace(&log.context.io, &path, snapshot).await?;
+    }
+    write_epochs(log).await
+}
+
+impl Log {
+    /// Notes that a segment's files were brought up to date; gives what a record says of it now.
+    fn note_files_written(&self, written: &Unfinished, finished: bool, cut: bool) -> SegmentRecord {
+        let mut state = self.state_mut();
+        let found = state.segments.iter_mut().find(|segment| segment.base == written.base);
+        let segment = found.expect("segments stay while the log is held");
+        segment.indexes.note_written(&written.offsets, &written.times);
+        if cut {
+            segment.allocated = 0;
+        }
+        if finished {
+            segment.finished = true;
+            segment.indexes.unload();
+        }
+        segment.record()
+    }
+}
+
+/// Writes one missing range in whole blocks: what stands before it in its first block is written again as it is, and
+/// zeros follow it in its last one.
+async fn write_range(log: &Rc<Log>, file: &File, range: DirtyRange) -> Result<()> {
+    let io = &log.context.io;
+    let mut at = block_floor(range.start);
+    while at < range.end {
+        let until = range.end.min(at.saturating_add(WRITE_BYTES_MAX));
+        let count = (until - at) as usize;
+        let padded = count.next_multiple_of(BLOCK_ALIGN);
+        let Some(mut block) = io.pool().block_unlimited(padded, Use::Staging) else {
+            return Err(ErrorKind::OutOfMemory.into());
+        };
+        log.state().copy(range.segment, at, &mut block[..count]);
+        block[count..padded].fill(0);
+        let mut slices = Slices::new();
+        slices.push(block.into_slice(padded));
+        file.write_at(io, u64::from(at), slices, false).await?;
+        log.context.counters.borrow_mut().written_back_bytes += padded as u64;
+        at = until;
+    }
+    Ok(())
+}
+
+/// Appends to a segment's index file what came since it was last written.
+async fn append_index(log: &Rc<Log>, base: Offset, kind: Kind, new: &Unwritten, finish: bool) -> Result<()> {
+    if new.bytes.is_empty() && !finish {
+        return Ok(());
+    }
+    let io = &log.context.io;
+    let path = log.context.directory.path(log.name(), base, kind);
+    let file = File::open(io, &path, OpenMode { write: true, create: true, ..OpenMode::default() }).await?;
+    let at = u64::from(new.on_file.entries) * u64::from(new.entry_bytes);
+    file::append_copied(io, &file, at, &new.bytes).await?;
+    if finish {
+        file.truncate(io, at + new.bytes.len() as u64).await?;
+        file.sync(io, false).await?;
+        file::sync_directory(io, &log.context.directory.partition_path(log.name())).await?;
+    }
+    Ok(())
+}
+
+/// Writes `leader-epoch-checkpoint`, for Kafka's tools; the checkpoint record is what recovery reads.
+async fn write_epochs(log: &Rc<Log>) -> Result<()> {
+    let (text, count) = {
+        let state = log.state();
+        let count = state.epochs.entries().len();
+        if count == state.epochs_written {
+            return Ok(());
+        }
+        (state.epochs.encode(), count)
+    };
+    let directory = log.context.directory.partition_path(log.name());
+    if file::stat(&log.context.io, &directory).await?.is_some() {
+        file::replace(&log.context.io, &directory.join("leader-epoch-checkpoint"), text.as_bytes()).await?;
+        log.state_mut().epochs_written = count;
+    }
+    Ok(())
+}
