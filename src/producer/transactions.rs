@@ -4,6 +4,7 @@
 //! yet, or whose marker is not below the high watermark yet.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::model::ids::ProducerId;
 use crate::model::offset::Offset;
@@ -48,8 +49,8 @@ impl Transactions {
     /// The first batch of a transaction of `producer_id` was appended at `first_offset`. If the producer has one open,
     /// that one goes on.
     pub fn begin(&mut self, producer_id: ProducerId, first_offset: Offset) {
-        if !self.first_offsets.contains_key(&producer_id) {
-            self.first_offsets.insert(producer_id, first_offset);
+        if let Entry::Vacant(vacant) = self.first_offsets.entry(producer_id) {
+            vacant.insert(first_offset);
             self.open.insert(first_offset, producer_id);
         }
     }
