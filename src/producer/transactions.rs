@@ -39,7 +39,8 @@ impl Transactions {
         Transactions::default()
     }
 
-    /// Those that a restored [`ProducerStates`](super::state::ProducerStates) says are open.
+    /// Those that a restored [`ProducerStates`](super::state::ProducerStates) says are open. It does not say which ended
+    /// above the high watermark, so it must be of an offset at or below it; replaying from there finds them.
     pub fn restore(open: impl Iterator<Item = (ProducerId, Offset)>) -> Transactions {
         let mut transactions = Transactions::new();
         open.for_each(|(producer_id, first_offset)| transactions.begin(producer_id, first_offset));
