@@ -150,8 +150,7 @@ impl TimeIndex {
         };
         let mut previous: Option<Entry> = None;
         for (at, entry) in entries.iter().enumerate() {
-            check(*entry, previous, base_offset, end_offset)
-                .map_err(|reason| CorruptIndex::new(INDEX, at, reason))?;
+            check(*entry, previous, base_offset, end_offset).map_err(|reason| CorruptIndex::new(INDEX, at, reason))?;
             previous = Some(*entry);
         }
         Ok(TimeIndex { base_offset, entries: entries.to_vec() })

@@ -17,7 +17,7 @@ pub(super) const NO_TRANSACTION: Offset = -1;
 /// One appended batch, as far as its retry must be recognised and answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchMetadata {
-    /// Sequence number of the last record; [`NO_SEQUENCE`] for batches of coordinators.
+    /// Sequence number of the last record; [`NO_SEQUENCE`] for a batch without.
     pub last_sequence: i32,
     /// Last offset minus base offset; 0 or more.
     pub offset_delta: i32,

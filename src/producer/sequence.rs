@@ -15,8 +15,8 @@ pub fn retreat(sequence: i32, decrement: i32) -> i32 {
     wrap(i64::from(sequence) - i64::from(decrement))
 }
 
-/// The sequence number of the last record of a batch whose last record has `last_offset_delta`; batches without
-/// sequence numbers, as coordinators write them, have none at their end either.
+/// The sequence number of the last record of a batch whose last record has `last_offset_delta`; a batch without sequence
+/// numbers has none at its end either.
 pub fn last_of_batch(base_sequence: i32, last_offset_delta: i32) -> i32 {
     if base_sequence == NO_SEQUENCE { NO_SEQUENCE } else { advance(base_sequence, last_offset_delta) }
 }

@@ -161,7 +161,7 @@ impl ProducerStates {
     }
 
     /// Decides about a batch that a coordinator of this broker writes for a transactional producer (offset commits):
-    /// it has no sequence numbers, so only the epoch and the transaction are checked and nothing is a duplicate.
+    /// its sequence numbers mean nothing, so only the epoch and the transaction are checked and nothing is a duplicate.
     pub fn check_from_coordinator(&self, facts: &BatchFacts) -> Verdict {
         if !facts.has_producer() {
             return Verdict::Append;
@@ -291,13 +291,14 @@ impl ProducerStates {
         let mut seen: Vec<Timestamp> = self.iter().filter(|(_, e)| idle(e)).map(|(_, e)| e.last_timestamp).collect();
         if !seen.is_empty() {
             let rank = seen.len() / EVICTED_ONE_IN;
-            let last_evicted = *seen.select_nth_unstable(rank).1;
-            // Counted, for many may share the last timestamp; of those the smallest ids, which are the oldest, go.
-            let mut left = rank + 1;
+            let (older, newest_evicted, _) = seen.select_nth_unstable(rank);
+            let newest_evicted = *newest_evicted;
+            // Many may share that timestamp; of those the smallest ids, which were given out first, go.
+            let mut ties = rank + 1 - older.iter().filter(|timestamp| **timestamp < newest_evicted).count();
             self.entries.retain(|(_, entry)| {
-                let goes = left > 0 && idle(entry) && entry.last_timestamp <= last_evicted;
-                left -= usize::from(goes);
-                !goes
+                let tied = entry.last_timestamp == newest_evicted && ties > 0 && idle(entry);
+                ties -= usize::from(tied);
+                !(tied || (entry.last_timestamp < newest_evicted && idle(entry)))
             });
         }
         self.find(producer_id).expect_err("it was not there before")

@@ -64,7 +64,8 @@ impl TransactionIndex {
     /// Adds what [`Transactions::end`](super::transactions::Transactions::end) returned.
     ///
     /// # Panics
-    /// If its marker does not come after the last one's: markers are appended in order.
+    /// If its marker does not come after the last one's: markers are appended in order, and who replays a log calls
+    /// [`truncate_to`](Self::truncate_to) with the first offset replayed before.
     pub fn append(&mut self, aborted: AbortedTransaction) {
         if let Some(last) = self.entries.last() {
             assert!(last.last_offset < aborted.last_offset, "{aborted:?} does not come after {last:?}");

@@ -4,6 +4,7 @@
 //! yet, or whose marker is not below the high watermark yet.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::model::ids::ProducerId;
 use crate::model::offset::Offset;
@@ -38,7 +39,8 @@ impl Transactions {
         Transactions::default()
     }
 
-    /// Those that a restored [`ProducerStates`](super::state::ProducerStates) says are open.
+    /// Those that a restored [`ProducerStates`](super::state::ProducerStates) says are open. It does not say which ended
+    /// above the high watermark, so it must be of an offset at or below it; replaying from there finds them.
     pub fn restore(open: impl Iterator<Item = (ProducerId, Offset)>) -> Transactions {
         let mut transactions = Transactions::new();
         open.for_each(|(producer_id, first_offset)| transactions.begin(producer_id, first_offset));
@@ -48,8 +50,8 @@ impl Transactions {
     /// The first batch of a transaction of `producer_id` was appended at `first_offset`. If the producer has one open,
     /// that one goes on.
     pub fn begin(&mut self, producer_id: ProducerId, first_offset: Offset) {
-        if !self.first_offsets.contains_key(&producer_id) {
-            self.first_offsets.insert(producer_id, first_offset);
+        if let Entry::Vacant(vacant) = self.first_offsets.entry(producer_id) {
+            vacant.insert(first_offset);
             self.open.insert(first_offset, producer_id);
         }
     }
