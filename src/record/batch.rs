@@ -55,7 +55,7 @@ pub enum TimestampType {
 
 /// The header of a batch, as it lies in memory. Reading it checks nothing but that the bytes are there:
 /// [`super::validate`] and [`super::check_stored`] judge the content.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct BatchHeader {
     base_offset: I64,

@@ -115,7 +115,7 @@ impl Compression {
             Compression::None => Ok(bytes.to_vec()),
             Compression::Gzip => read_bounded(MultiGzDecoder::new(bytes), bytes.len(), bytes_max),
             Compression::Snappy => unsnappy(bytes, bytes_max),
-            Compression::Lz4 => read_bounded(FrameDecoder::new(bytes), bytes.len(), bytes_max),
+            Compression::Lz4 => unlz4(bytes, bytes_max),
             Compression::Zstd => unzstd(bytes, bytes_max),
         }
     }
@@ -144,6 +144,33 @@ fn lz4(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = FrameEncoder::with_frame_info(frame, Vec::new());
     encoder.write_all(bytes).expect("a Vec takes every byte");
     encoder.finish().expect("a Vec takes every byte")
+}
+
+/// First bytes of an lz4 frame. The decoder would also take the legacy format, which no Kafka client reads.
+const LZ4_MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
+
+/// The decoder takes the end of its input for the end of the frame, wherever blocks meet. So the input tells whether it was
+/// asked for more than it had: then the end mark is missing.
+fn unlz4(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Fault> {
+    if !bytes.starts_with(&LZ4_MAGIC) {
+        return Err(Fault::Malformed);
+    }
+    let mut input = Input { rest: bytes, is_exhausted: false };
+    let decompressed = read_bounded(FrameDecoder::new(&mut input), bytes.len(), bytes_max)?;
+    if input.is_exhausted { Err(Fault::Malformed) } else { Ok(decompressed) }
+}
+
+struct Input<'a> {
+    rest: &'a [u8],
+    /// Whether more bytes were asked for than were left.
+    is_exhausted: bool,
+}
+
+impl Read for Input<'_> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        self.is_exhausted |= to.len() > self.rest.len();
+        self.rest.read(to)
+    }
 }
 
 fn zstd(bytes: &[u8]) -> Vec<u8> {

@@ -151,7 +151,7 @@ pub struct RecordsIter<'a> {
 
 impl<'a> RecordsIter<'a> {
     /// Takes the batch's base into the record. As in Kafka, a sum beyond 64 bits wraps around.
-    fn absolute(&self, record: RawRecord<'a>) -> Record<'a> {
+    fn absolute(&self, record: &RawRecord<'a>) -> Record<'a> {
         let timestamp = match self.header.timestamp_type() {
             TimestampType::CreateTime => self.header.base_timestamp().wrapping_add(record.timestamp_delta),
             TimestampType::LogAppendTime => self.header.max_timestamp(),
@@ -185,7 +185,7 @@ impl<'a> Iterator for RecordsIter<'a> {
         match read_record(&mut self.cursor) {
             Ok(record) => {
                 self.index += 1;
-                Some(Ok(self.absolute(record)))
+                Some(Ok(self.absolute(&record)))
             }
             Err(fault) => self.break_off(fault),
         }
