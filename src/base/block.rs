@@ -422,11 +422,7 @@ impl Appender {
     }
 
     fn range(&self, range: Range<usize>) -> Slice {
-        Slice {
-            block: Arc::clone(&self.block),
-            start: range.start as u32,
-            bytes: (range.end - range.start) as u32,
-        }
+        Slice { block: Arc::clone(&self.block), start: range.start as u32, bytes: (range.end - range.start) as u32 }
     }
 }
 

@@ -100,7 +100,11 @@ impl<'a> Cursor<'a> {
     /// A count of items that take at least `bytes_each`.
     fn count(&mut self, bytes_each: usize) -> std::result::Result<usize, String> {
         let count = self.u32()? as usize;
-        if count > self.0.len() / bytes_each { Err(format!("{count} items in {} bytes", self.0.len())) } else { Ok(count) }
+        if count > self.0.len() / bytes_each {
+            Err(format!("{count} items in {} bytes", self.0.len()))
+        } else {
+            Ok(count)
+        }
     }
 }
 
@@ -162,7 +166,8 @@ impl SegmentRecord {
     const BYTES: usize = 5 * 8 + 5 * 4 + 1;
 
     fn encode(&self, out: &mut Vec<u8>) {
-        for value in [self.base, self.next_offset, self.first_timestamp, self.max_timestamp, self.max_timestamp_offset] {
+        for value in [self.base, self.next_offset, self.first_timestamp, self.max_timestamp, self.max_timestamp_offset]
+        {
             out.extend_from_slice(&value.to_le_bytes());
         }
         let (offsets, times) = (self.offsets_on_file, self.times_on_file);

@@ -121,7 +121,8 @@ impl Directory {
         if let Some(file) = self.cached(name, base, access) {
             return Ok(file);
         }
-        let mode = OpenMode { write: access == Access::Direct, direct: access == Access::Direct, ..OpenMode::default() };
+        let mode =
+            OpenMode { write: access == Access::Direct, direct: access == Access::Direct, ..OpenMode::default() };
         let file = File::open(&self.io, &self.path(name, base, Kind::Log), mode).await?;
         Ok(self.keep(name, base, access, file))
     }

@@ -221,7 +221,11 @@ impl Journal {
             state.appender = Some(block.into_appender());
         }
         state.appender.as_mut().expect("it was just made").begin(GROUP_HEADER_BYTES);
-        state.open = Some(OpenGroup { opened: self.inner.io.now(), lazy_until: Some(Instant(u64::MAX)), ..OpenGroup::default() });
+        state.open = Some(OpenGroup {
+            opened: self.inner.io.now(),
+            lazy_until: Some(Instant(u64::MAX)),
+            ..OpenGroup::default()
+        });
         Ok(())
     }
 
@@ -230,7 +234,12 @@ impl Journal {
     ///
     /// # Errors
     /// What `fill` returns.
-    pub fn stage<E>(&self, entry: &Entry, bytes: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Slice, E> {
+    pub fn stage<E>(
+        &self,
+        entry: &Entry,
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Slice, E> {
         let state = &mut *self.inner.state.borrow_mut();
         let appender = state.appender.as_mut().expect("room was made");
         let space = appender.reserve(ENTRY_HEADER_BYTES + bytes);
@@ -520,7 +529,8 @@ impl Journal {
         if state.in_flight.len() >= self.inner.config.groups_in_flight_max || state.failure.is_some() {
             return None;
         }
-        if state.sealed.is_empty() && state.open.as_ref().is_some_and(|open| open.entries > 0 || !open.runs.is_empty()) {
+        if state.sealed.is_empty() && state.open.as_ref().is_some_and(|open| open.entries > 0 || !open.runs.is_empty())
+        {
             self.seal(state);
         }
         if state.sealed.is_empty() && self.witness_due(state) {
@@ -561,7 +571,9 @@ impl Journal {
         self.inner.stats.borrow_mut().device.saturating_record(io.now().since(started).as_micros() as u64);
         match result {
             Ok(()) => self.complete(group),
-            Err(error) => self.fail(format!("group {group} of the journal or one of its runs could not be written: {error}")),
+            Err(error) => {
+                self.fail(format!("group {group} of the journal or one of its runs could not be written: {error}"))
+            }
         }
     }
 

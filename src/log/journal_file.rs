@@ -89,7 +89,12 @@ impl JournalFiles {
     ///
     /// # Errors
     /// The kernel's, when no file can be made.
-    pub async fn open(io: &Handle, config: &Rc<StorageConfig>, epoch: u32, spares: Vec<PathBuf>) -> Result<JournalFiles> {
+    pub async fn open(
+        io: &Handle,
+        config: &Rc<StorageConfig>,
+        epoch: u32,
+        spares: Vec<PathBuf>,
+    ) -> Result<JournalFiles> {
         let inner = Inner {
             io: io.clone(),
             config: Rc::clone(config),
@@ -152,7 +157,8 @@ impl JournalFiles {
                 if inner.stopping.get() {
                     return Poll::Ready(true);
                 }
-                let within = inner.live.get() + 1 <= (inner.config.journal_bytes / inner.config.journal_file_bytes).max(2);
+                let within =
+                    inner.live.get() + 1 <= (inner.config.journal_bytes / inner.config.journal_file_bytes).max(2);
                 if inner.wanted.get() && within && inner.ready.borrow().is_empty() {
                     return Poll::Ready(false);
                 }

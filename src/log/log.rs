@@ -28,7 +28,7 @@ use crate::base::time::Duration;
 use crate::io::Result;
 use crate::io::file::File;
 use crate::model::ids::PartitionId;
-use crate::model::offset::{LeaderEpoch, NO_LEADER_EPOCH, Offset, Timestamp};
+use crate::model::offset::{LeaderEpoch, NO_LEADER_EPOCH, Offset};
 use crate::record::batch::{self, BatchHeader};
 use crate::record::batches;
 
@@ -49,15 +49,6 @@ pub struct LogSettings {
     pub segment_index_bytes: u32,
     /// With `write.caching`: an append is durable within this time (`flush.ms`), and nobody waits for it.
     pub lazy: Option<Duration>,
-}
-
-/// What is set in a batch when it is appended.
-#[derive(Clone, Copy, Debug)]
-pub struct Stamp {
-    /// Goes into the batch's header.
-    pub leader_epoch: LeaderEpoch,
-    /// With `message.timestamp.type=LogAppendTime`: the batch's time.
-    pub append_time: Option<Timestamp>,
 }
 
 /// Where a batch was placed.
@@ -240,7 +231,8 @@ impl State {
     fn restore_tail(&mut self, stored: u32, end: u32, pool: &Pool) {
         let (segment, from) = (self.edge.segment, (stored - self.edge.start) as usize);
         let missing = self.edge.bytes.split_off(from);
-        let mut block = pool.block_unlimited(missing.len(), Use::Tail).expect("there is memory at start for 4 KiB a log");
+        let mut block =
+            pool.block_unlimited(missing.len(), Use::Tail).expect("there is memory at start for 4 KiB a log");
         block[..missing.len()].copy_from_slice(&missing);
         let slice = block.into_slice(missing.len());
         let mut at = 0;
@@ -518,6 +510,13 @@ impl Log {
         self.durable_end.set(end.max(self.durable_end.get()));
     }
 
+    /// The headers of the batches in memory from `offset` on, oldest first.
+    pub fn tail_headers(&self, offset: Offset) -> Vec<BatchHeader> {
+        let state = self.state.borrow();
+        let newer = state.tail.iter().filter(|batch| batch.base_offset >= offset);
+        newer.filter_map(|batch| BatchHeader::read(&batch.bytes).copied()).collect()
+    }
+
     /// Has `owner` asked for what is to be kept with each checkpoint.
     pub fn set_owner(&self, owner: OwnerState) {
         *self.owner.borrow_mut() = Some(owner);
@@ -550,21 +549,20 @@ impl Log {
         self.state.borrow().epochs.epoch_for_offset(offset).unwrap_or(NO_LEADER_EPOCH)
     }
 
-    /// Whether the batch would begin a new segment; its producer snapshot is to be kept before (see [`Log::append`]).
-    pub fn rolls_before(&self, header: &BatchHeader, bytes: u32) -> bool {
+    fn rolls_before(&self, header: &BatchHeader, bytes: u32) -> bool {
         self.state.borrow().must_roll(header, bytes, self.context.io.wall_ms())
     }
 
-    /// Appends a validated batch: checks its checksum while copying it, and gives it its offsets, `stamp` and place.
-    /// `snapshot` is asked for the producer snapshot when the batch begins a new segment. In the order of calls; returns
-    /// when the batch is placed, not when it is durable.
+    /// Appends a validated batch: checks its checksum while copying it, and has `stamp` write into the copy what the
+    /// leader decides, given the offset of its first record. `snapshot` is asked for the producer snapshot when the batch
+    /// begins a new segment. In the order of calls; returns when the batch is placed, not when it is durable.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
     pub fn append(
         self: &Rc<Self>,
         batch: &[u8],
-        stamp: Stamp,
+        stamp: impl FnOnce(&mut [u8], Offset),
         snapshot: impl FnOnce() -> Vec<u8>,
     ) -> std::result::Result<Placed, AppendError> {
         let header = *BatchHeader::read(batch).expect("it was validated");
@@ -577,8 +575,15 @@ impl Log {
             self.roll(snapshot());
         }
         let base_offset = self.end();
-        let fill = |to: &mut [u8]| copy_stamped(to, batch, base_offset, stamp);
-        let slice = if direct { self.stage_run(batch.len(), fill)? } else { self.stage_entry(&header, batch.len(), fill)? };
+        let fill = |to: &mut [u8]| {
+            if !batch::copy_and_verify(to, batch) {
+                return Err(AppendError::Corrupt);
+            }
+            stamp(to, base_offset);
+            Ok(())
+        };
+        let slice =
+            if direct { self.stage_run(batch.len(), fill)? } else { self.stage_entry(&header, batch.len(), fill)? };
         let mut state = self.state.borrow_mut();
         state.note(slice).expect("the leader's epoch never falls");
         let next_offset = state.end();
@@ -775,17 +780,4 @@ impl Log {
         let file = self.active_file(segment).await?;
         file.allocate(&self.context.io, u64::from(from), u64::from(to - from)).await
     }
-}
-
-/// Copies a batch to its place, checks its checksum on the way and stamps it.
-fn copy_stamped(to: &mut [u8], from: &[u8], base_offset: Offset, stamp: Stamp) -> std::result::Result<(), AppendError> {
-    if !batch::copy_and_verify(to, from) {
-        return Err(AppendError::Corrupt);
-    }
-    batch::set_base_offset(to, base_offset);
-    batch::set_partition_leader_epoch(to, stamp.leader_epoch);
-    if let Some(now) = stamp.append_time {
-        batch::set_append_time(to, now);
-    }
-    Ok(())
 }

@@ -32,7 +32,7 @@ pub mod warm;
 mod write_back;
 
 pub use config::StorageConfig;
-pub use log::{AppendError, Log, LogSettings, Placed, Stamp};
+pub use log::{AppendError, Log, LogSettings, Placed};
 pub use reader::{Piece, ReadError};
 pub use storage::Storage;
 

@@ -169,7 +169,12 @@ impl Log {
     }
 
     /// The index led to a batch behind the offset, so it is damaged: it is rebuilt, and the read begins again.
-    async fn read_without_index(self: &Rc<Self>, from: Offset, start: &Start, found: Offset) -> Result<Slice, ReadError> {
+    async fn read_without_index(
+        self: &Rc<Self>,
+        from: Offset,
+        start: &Start,
+        found: Offset,
+    ) -> Result<Slice, ReadError> {
         if start.position == 0 {
             let why = format!("the segment's first batch starts at offset {found}, where {from} is looked for");
             return Err(self.corrupt(start, 0, &why));
@@ -203,7 +208,9 @@ impl Log {
         };
         self.load_indexes(segment).await?;
         let state = self.state();
-        let Some(found) = state.segments.iter().find(|one| one.base == segment) else { return Err(ReadError::OutOfRange) };
+        let Some(found) = state.segments.iter().find(|one| one.base == segment) else {
+            return Err(ReadError::OutOfRange);
+        };
         let position = found.indexes.offsets.lookup(from);
         let tail = state.tail.iter().next().filter(|batch| batch.segment == segment);
         Ok(Start { segment, position, limit: tail.map_or(found.end, |batch| batch.position) })
@@ -241,8 +248,10 @@ impl Log {
             let indexes = &segment.indexes;
             (indexes.offsets_on_file, indexes.times_on_file, segment.end, segment.next_offset)
         };
-        let offset_bytes = self.index_file(base, Kind::Index, offsets.entries * Indexes::OFFSET_ENTRY_BYTES, offsets.crc).await;
-        let time_bytes = self.index_file(base, Kind::TimeIndex, times.entries * Indexes::TIME_ENTRY_BYTES, times.crc).await;
+        let offset_bytes =
+            self.index_file(base, Kind::Index, offsets.entries * Indexes::OFFSET_ENTRY_BYTES, offsets.crc).await;
+        let time_bytes =
+            self.index_file(base, Kind::TimeIndex, times.entries * Indexes::TIME_ENTRY_BYTES, times.crc).await;
         let (Some(offset_bytes), Some(time_bytes)) = (offset_bytes, time_bytes) else {
             return self.rebuild_indexes(base).await;
         };
@@ -326,13 +335,18 @@ impl Log {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn offset_for_timestamp(self: &Rc<Self>, timestamp: Timestamp) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+    pub async fn offset_for_timestamp(
+        self: &Rc<Self>,
+        timestamp: Timestamp,
+    ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
         let mut from = self.start();
         loop {
             let segment = {
                 let state = self.state();
                 let mut segments = state.segments.iter().filter(|segment| segment.next_offset > from);
-                segments.find(|segment| segment.max_timestamp >= timestamp).map(|segment| (segment.base, segment.next_offset))
+                segments
+                    .find(|segment| segment.max_timestamp >= timestamp)
+                    .map(|segment| (segment.base, segment.next_offset))
             };
             let Some((base, end)) = segment else { return Ok(None) };
             self.load_indexes(base).await?;

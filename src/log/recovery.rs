@@ -355,7 +355,13 @@ impl Recovery {
     }
 
     /// Replays one group; false when one of its runs is not in its segment, so that the group was never acknowledged.
-    async fn replay_group(&mut self, body: &[u8], part: &JournalPart, position: u64, holder: &Arc<OldFile>) -> Result<bool> {
+    async fn replay_group(
+        &mut self,
+        body: &[u8],
+        part: &JournalPart,
+        position: u64,
+        holder: &Arc<OldFile>,
+    ) -> Result<bool> {
         let mut entries = Vec::new();
         let mut rest = body;
         while !rest.is_empty() {
@@ -495,7 +501,11 @@ fn check_batches(bytes: &[u8], first: Offset, next: Offset) -> std::result::Resu
 async fn refuse_if_acknowledged(reader: &mut GroupReader<'_>, path: &Path, position: u64, lost: u64) -> Result<()> {
     while let Some((number, durable)) = reader.scan().await? {
         if number > lost && durable > lost {
-            return Err(corrupt(path, position, format!("group {lost} cannot be read, and group {number} says it was durable")));
+            return Err(corrupt(
+                path,
+                position,
+                format!("group {lost} cannot be read, and group {number} says it was durable"),
+            ));
         }
     }
     Ok(())
@@ -521,7 +531,15 @@ struct GroupReader<'a> {
 impl<'a> GroupReader<'a> {
     async fn open(io: &Handle, part: &'a JournalPart) -> Result<GroupReader<'a>> {
         let file = at(&part.path, File::open(io, &part.path, OpenMode::default()).await)?;
-        Ok(GroupReader { io: io.clone(), part, file, position: GROUPS_START, step: 0, window: Vec::new(), window_at: 0 })
+        Ok(GroupReader {
+            io: io.clone(),
+            part,
+            file,
+            position: GROUPS_START,
+            step: 0,
+            window: Vec::new(),
+            window_at: 0,
+        })
     }
 
     /// Makes sure that the window holds `bytes` from the position on, as far as the file goes.

@@ -90,7 +90,11 @@ impl RunBuffer {
     ///
     /// # Errors
     /// What `fill` returns.
-    pub fn stage<E>(&mut self, bytes: usize, fill: impl FnOnce(&mut [u8]) -> std::result::Result<(), E>) -> std::result::Result<(Slice, bool), E> {
+    pub fn stage<E>(
+        &mut self,
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(Slice, bool), E> {
         let start = self.end();
         fill(self.appender.reserve(bytes))?;
         let slice = self.appender.share(bytes);

@@ -22,6 +22,7 @@ use crate::base::time::Duration;
 use crate::io::file;
 use crate::io::{Handle, Result};
 use crate::model::ids::{PartitionId, ReactorId};
+use crate::model::offset::Offset;
 
 /// How often free space is looked at while anything is appended.
 const SPACE_INTERVAL: Duration = Duration::from_millis(250);
@@ -83,9 +84,13 @@ impl Storage {
         log
     }
 
-    /// What the checkpoint kept for a log's owner; to be asked before [`Storage::open`].
-    pub fn owner_state(&self, id: PartitionId) -> Option<Vec<u8>> {
-        self.inner.recovered.borrow().get(&id).map(|log| log.record.owner_state.clone())
+    /// What the checkpoint kept for a log's owner, and the log end offset as of which; to be asked before
+    /// [`Storage::open`].
+    pub fn owner_state(&self, id: PartitionId) -> (Vec<u8>, Offset) {
+        let recovered = self.inner.recovered.borrow();
+        let Some(log) = recovered.get(&id) else { return (Vec::new(), 0) };
+        let end = log.record.segments.last().map_or(0, |segment| segment.next_offset);
+        (log.record.owner_state.clone(), end)
     }
 
     /// Recovered logs that nobody has opened.

@@ -221,7 +221,8 @@ impl State {
         match self.dirty.as_slice() {
             [] => finished,
             [range] => {
-                let begins = self.tail.iter().any(|batch| batch.segment == active.base && batch.position == range.start);
+                let begins =
+                    self.tail.iter().any(|batch| batch.segment == active.base && batch.position == range.start);
                 finished && range.segment == active.base && range.start >= block_floor(active.end) && begins
             }
             _ => false,
