@@ -24,3 +24,6 @@ mod guard;
 
 pub use kafka_protocol::messages;
 pub use kafka_protocol::protocol::StrBytes;
+
+#[cfg(test)]
+mod tests;
