@@ -13,17 +13,20 @@
 //! decoder fails then and there, as it does for every negative length but -1. If it was a number, the decoder carries
 //! on, because nothing but lengths decides what is read next. A probe that succeeds has therefore seen no length above
 //! the bound, and a second decoding without the substitution is safe. It is needed only if something was substituted.
+//!
+//! What is left to a liar is room for as many elements as it sends bytes, a few levels deep, and never touched: a length
+//! is believed until its elements run out, and then the request is refused.
 
 use bytes::{Buf, Bytes, TryGetError};
 use kafka_protocol::protocol::Decodable;
 use kafka_protocol::protocol::buf::ByteBuf;
 
+use super::primitives::VARINT_BYTES_MAX;
+
 /// Varints up to this value pass whatever the bound: all tags of two bytes.
 const TAG_MAX: usize = (1 << 14) - 1;
 /// No array, string or byte field has this length, and it is not null's -1 either.
 const IMPOSSIBLE_LENGTH: i32 = -2;
-/// An unsigned varint of 32 bits takes at most this many bytes.
-const VARINT_BYTES_MAX: usize = 5;
 
 struct Guard {
     bytes: Bytes,

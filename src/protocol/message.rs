@@ -1,5 +1,5 @@
 //! All other messages: the bodies that the kafka-protocol crate generates from Kafka's own schemas, with the frame around
-//! them and a guard ([`super::guard`]) in front of its decoders.
+//! them and a guard (`guard.rs`) in front of its decoders.
 
 use std::fmt;
 

@@ -9,12 +9,14 @@ use std::ops::Range;
 
 use crate::model::ids::Uuid;
 
+/// Bytes of the size field in front of every frame.
+pub const SIZE_FIELD_BYTES: usize = 4;
 /// The longest string of the protocol in bytes, in compact form too (Kafka's own decoders refuse longer ones).
 pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
 /// No array of a request has more elements than this. What is kept of an element takes more memory than its bytes.
 pub const ARRAY_LENGTH_MAX: usize = 1 << 20;
 /// An unsigned varint of 32 bits takes at most this many bytes.
-const VARINT_BYTES_MAX: usize = 5;
+pub(super) const VARINT_BYTES_MAX: usize = 5;
 
 /// What was wrong with a message, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,10 +111,12 @@ impl<'a> Reader<'a> {
         self.bytes.len() - self.at
     }
 
+    #[cold]
     fn fault<T>(&self, fault: Fault) -> Result<T, DecodeError> {
         Err(DecodeError { at: self.at, fault })
     }
 
+    #[inline]
     fn require(&self, needed: usize) -> Result<(), DecodeError> {
         if needed > self.left() {
             return self.fault(Fault::Truncated { needed: needed as u64, left: self.left() });
@@ -120,6 +124,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline]
     fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         self.require(count)?;
         let taken = &self.bytes[self.at..self.at + count];
@@ -127,38 +132,56 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let taken = self.take(N)?;
         Ok(taken.try_into().expect("as many bytes as were taken"))
     }
 
     /// An `i8`.
+    #[inline]
     pub fn i8(&mut self) -> Result<i8, DecodeError> {
         Ok(i8::from_be_bytes(self.array()?))
     }
 
     /// An `i16`.
+    #[inline]
     pub fn i16(&mut self) -> Result<i16, DecodeError> {
         Ok(i16::from_be_bytes(self.array()?))
     }
 
     /// An `i32`.
+    #[inline]
     pub fn i32(&mut self) -> Result<i32, DecodeError> {
         Ok(i32::from_be_bytes(self.array()?))
     }
 
     /// An `i64`.
+    #[inline]
     pub fn i64(&mut self) -> Result<i64, DecodeError> {
         Ok(i64::from_be_bytes(self.array()?))
     }
 
     /// A uuid.
+    #[inline]
     pub fn uuid(&mut self) -> Result<Uuid, DecodeError> {
         Ok(Uuid::from_bytes(self.array()?))
     }
 
     /// An unsigned varint of at most 32 bits, seven bits a byte, the lowest first.
+    #[inline]
     pub fn unsigned_varint(&mut self) -> Result<u32, DecodeError> {
+        match self.bytes.get(self.at) {
+            // Most are below 128.
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u32::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u32, DecodeError> {
         let mut value = 0u64;
         for place in 0..VARINT_BYTES_MAX {
             let Some(&byte) = self.bytes.get(self.at + place) else {
@@ -348,11 +371,6 @@ impl Writer {
         self.bytes.is_empty()
     }
 
-    /// An `i8`.
-    pub fn i8(&mut self, value: i8) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
-    }
-
     /// An `i16`.
     pub fn i16(&mut self, value: i16) {
         self.bytes.extend_from_slice(&value.to_be_bytes());
@@ -446,6 +464,3 @@ impl Writer {
         Ok(self.bytes)
     }
 }
-
-/// Bytes of the size field in front of every frame.
-pub const SIZE_FIELD_BYTES: usize = 4;
