@@ -5,5 +5,6 @@ pub mod io;
 pub mod log;
 pub mod model;
 pub mod producer;
+pub mod protocol;
 pub mod record;
 pub mod shard;

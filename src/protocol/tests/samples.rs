@@ -1,0 +1,212 @@
+//! One request with something in every field, for each advertised API that the kafka-protocol crate decodes, in each
+//! version. Names nothing of this library, so that `tests/decode_memory.rs` can use it too.
+
+use std::fmt::Debug;
+
+use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
+use kafka_protocol::messages::incremental_alter_configs_request as incremental;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::{Request, StrBytes};
+
+/// Takes each sample with its own type.
+pub trait Visitor {
+    /// A request of `version`.
+    fn visit<R: Request + PartialEq + Debug>(&mut self, version: i16, request: R);
+}
+
+fn text(text: &'static str) -> StrBytes {
+    StrBytes::from_static_str(text)
+}
+
+fn topic(name: &'static str) -> TopicName {
+    TopicName(text(name))
+}
+
+fn brokers() -> Vec<BrokerId> {
+    vec![BrokerId(1), BrokerId(2), BrokerId(3)]
+}
+
+/// Shows every sample to `visitor`.
+pub fn visit_all(visitor: &mut impl Visitor) {
+    (0..=4).for_each(|version| visitor.visit(version, api_versions(version)));
+    (0..=13).for_each(|version| visitor.visit(version, metadata(version)));
+    (1..=11).for_each(|version| visitor.visit(version, list_offsets(version)));
+    (0..=5).for_each(|version| visitor.visit(version, init_producer_id(version)));
+    (2..=7).for_each(|version| visitor.visit(version, create_topics()));
+    (1..=6).for_each(|version| visitor.visit(version, delete_topics(version)));
+    (1..=4).for_each(|version| visitor.visit(version, describe_configs(version)));
+    (0..=2).for_each(|version| visitor.visit(version, alter_configs()));
+    (0..=1).for_each(|version| visitor.visit(version, incremental_alter_configs()));
+    (0..=3).for_each(|version| visitor.visit(version, create_partitions()));
+    (0..=2).for_each(|version| visitor.visit(version, describe_cluster(version)));
+    visitor.visit(0, describe_topic_partitions());
+    (2..=4).for_each(|version| visitor.visit(version, offset_for_leader_epoch(version)));
+    (0..=6).for_each(|version| visitor.visit(version, find_coordinator(version)));
+}
+
+fn api_versions(version: i16) -> ApiVersionsRequest {
+    let request = ApiVersionsRequest::default();
+    if version < 3 {
+        return request;
+    }
+    request.with_client_software_name(text("apache-kafka-java")).with_client_software_version(text("4.1.0"))
+}
+
+fn metadata(version: i16) -> MetadataRequest {
+    let entry = MetadataRequestTopic::default().with_name(Some(topic("orders")));
+    let mut topics = vec![entry.clone(), entry];
+    if version >= 10 {
+        topics[1] = MetadataRequestTopic::default().with_name(None).with_topic_id(uuid::Uuid::from_u128(77));
+    }
+    MetadataRequest::default()
+        .with_topics(Some(topics))
+        .with_allow_auto_topic_creation(version < 4)
+        .with_include_cluster_authorized_operations((8..=10).contains(&version))
+        .with_include_topic_authorized_operations(version >= 8)
+}
+
+fn list_offsets(version: i16) -> ListOffsetsRequest {
+    let partition = |index| {
+        ListOffsetsPartition::default()
+            .with_partition_index(index)
+            .with_current_leader_epoch(if version >= 4 { 70_000 } else { -1 })
+            .with_timestamp(-3)
+    };
+    let topics = vec![
+        ListOffsetsTopic::default()
+            .with_name(topic("orders"))
+            .with_partitions(vec![partition(0), partition(1_000_000)]),
+    ];
+    ListOffsetsRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_isolation_level(i8::from(version >= 2))
+        .with_topics(topics)
+        .with_timeout_ms(if version >= 10 { 30_000 } else { 0 })
+}
+
+fn init_producer_id(version: i16) -> InitProducerIdRequest {
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(Some(TransactionalId(text("payments-1"))))
+        .with_transaction_timeout_ms(60_000);
+    if version < 3 {
+        return request;
+    }
+    request.with_producer_id(ProducerId(4_000_000_000)).with_producer_epoch(3)
+}
+
+fn create_topics() -> CreateTopicsRequest {
+    let assignment =
+        |index| CreatableReplicaAssignment::default().with_partition_index(index).with_broker_ids(brokers());
+    let config = |value| CreatableTopicConfig::default().with_name(text("cleanup.policy")).with_value(value);
+    let assigned = CreatableTopic::default()
+        .with_name(topic("orders"))
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
+        .with_assignments(vec![assignment(0), assignment(1)])
+        .with_configs(vec![config(Some(text("compact"))), config(None)]);
+    let counted =
+        CreatableTopic::default().with_name(topic("payments")).with_num_partitions(100_000).with_replication_factor(3);
+    CreateTopicsRequest::default()
+        .with_topics(vec![assigned, counted])
+        .with_timeout_ms(i32::MAX)
+        .with_validate_only(true)
+}
+
+fn delete_topics(version: i16) -> DeleteTopicsRequest {
+    let request = DeleteTopicsRequest::default().with_timeout_ms(60_000);
+    if version < 6 {
+        return request.with_topic_names(vec![topic("orders"), topic("payments")]);
+    }
+    let by_id = DeleteTopicState::default().with_topic_id(uuid::Uuid::from_u128(1 << 100));
+    request.with_topics(vec![DeleteTopicState::default().with_name(Some(topic("orders"))), by_id])
+}
+
+fn describe_configs(version: i16) -> DescribeConfigsRequest {
+    let resource = |keys| {
+        DescribeConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text("orders"))
+            .with_configuration_keys(keys)
+    };
+    DescribeConfigsRequest::default()
+        .with_resources(vec![resource(None), resource(Some(vec![text("retention.ms"), text("segment.bytes")]))])
+        .with_include_synonyms(true)
+        .with_include_documentation(version >= 3)
+}
+
+fn alter_configs() -> AlterConfigsRequest {
+    let config = |value| AlterableConfig::default().with_name(text("retention.ms")).with_value(value);
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text("orders"))
+        .with_configs(vec![config(Some(text("1000"))), config(None)]);
+    AlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(true)
+}
+
+fn incremental_alter_configs() -> IncrementalAlterConfigsRequest {
+    let config = |operation| {
+        incremental::AlterableConfig::default()
+            .with_name(text("cleanup.policy"))
+            .with_config_operation(operation)
+            .with_value(Some(text("compact")))
+    };
+    let resource = incremental::AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text("orders"))
+        .with_configs(vec![config(2), config(3)]);
+    IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(true)
+}
+
+fn create_partitions() -> CreatePartitionsRequest {
+    let assignment = CreatePartitionsAssignment::default().with_broker_ids(brokers());
+    let assigned = CreatePartitionsTopic::default()
+        .with_name(topic("orders"))
+        .with_count(12)
+        .with_assignments(Some(vec![assignment.clone(), assignment]));
+    let counted = CreatePartitionsTopic::default().with_name(topic("payments")).with_count(1).with_assignments(None);
+    CreatePartitionsRequest::default().with_topics(vec![assigned, counted]).with_timeout_ms(5_000)
+}
+
+fn describe_cluster(version: i16) -> DescribeClusterRequest {
+    DescribeClusterRequest::default()
+        .with_include_cluster_authorized_operations(true)
+        .with_endpoint_type(if version >= 1 { 2 } else { 1 })
+        .with_include_fenced_brokers(version >= 2)
+}
+
+fn describe_topic_partitions() -> DescribeTopicPartitionsRequest {
+    let named = |name| TopicRequest::default().with_name(topic(name));
+    DescribeTopicPartitionsRequest::default()
+        .with_topics(vec![named("orders"), named("payments")])
+        .with_response_partition_limit(2000)
+        .with_cursor(Some(Cursor::default().with_topic_name(topic("orders")).with_partition_index(5)))
+}
+
+fn offset_for_leader_epoch(version: i16) -> OffsetForLeaderEpochRequest {
+    let partition = OffsetForLeaderPartition::default()
+        .with_partition(4)
+        .with_current_leader_epoch(66_000)
+        .with_leader_epoch(65_000);
+    let topics = vec![OffsetForLeaderTopic::default().with_topic(topic("orders")).with_partitions(vec![partition])];
+    OffsetForLeaderEpochRequest::default()
+        .with_replica_id(BrokerId(if version >= 3 { 9 } else { -2 }))
+        .with_topics(topics)
+}
+
+fn find_coordinator(version: i16) -> FindCoordinatorRequest {
+    let request = FindCoordinatorRequest::default().with_key_type(i8::from(version >= 1));
+    if version < 4 {
+        return request.with_key(text("payments-1"));
+    }
+    request.with_coordinator_keys(vec![text("payments-1"), text("payments-2")])
+}
