@@ -191,10 +191,19 @@ impl Reactor {
         self.turn_with(Wait::Forever);
     }
 
+    /// Takes in what has completed since the last turn. For a world that decides itself when a turn is due; a backend
+    /// that waits has done this by waiting.
+    pub fn collect(&mut self) {
+        self.backend.turn(&mut VecDeque::new(), &mut self.completions, Wait::Not);
+    }
+
     /// Whether the next turn would have something to do without waiting.
     pub fn is_ready(&self) -> bool {
         let core = &self.handle.core;
-        !core.executor.is_idle() || !core.submissions.borrow().is_empty() || core.deliver()
+        !self.completions.is_empty()
+            || !core.executor.is_idle()
+            || !core.submissions.borrow().is_empty()
+            || core.deliver()
     }
 
     /// When the next timer fires.
@@ -206,6 +215,9 @@ impl Reactor {
         let core = Rc::clone(&self.handle.core);
         let started = self.backend.clocks();
         core.clocks.set(started);
+        for link in core.links.borrow().iter() {
+            link.sleeping(false);
+        }
         let mut counters = core.counters.get();
         counters.turns += 1;
         counters.completions += self.completions.len() as u64;
@@ -258,9 +270,6 @@ impl Reactor {
         self.backend.turn(&mut submissions, &mut self.completions, wait);
         assert!(submissions.is_empty(), "a backend takes every submission");
         *core.submissions.borrow_mut() = submissions;
-        for link in &links {
-            link.sleeping(false);
-        }
     }
 }
 
