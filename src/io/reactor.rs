@@ -15,7 +15,7 @@ use slab::Slab;
 
 use super::backend::{Backend, Wait};
 use super::clock::Clocks;
-use super::op::{Completion, Fd, Op, Submission, Token};
+use super::op::{Completion, Fd, NOBODY, Op, Submission, Token};
 use super::task::Executor;
 use super::timer::{self, Timers};
 use crate::base::block::Pool;
@@ -27,8 +27,6 @@ use crate::model::ids::ReactorId;
 const POLLS_PER_TURN: u32 = 1024;
 /// How soon a reactor with messages for a full ring looks again.
 const BACKLOG_RETRY: Duration = Duration::from_micros(100);
-/// The token of operations whose completion nobody awaits.
-const NOBODY: Token = Token::MAX;
 
 /// A reactor: one backend and everything that runs on it.
 pub struct Reactor {
