@@ -367,7 +367,7 @@ pub fn an_abandoned_connect_is_closed(harness: impl Harness) {
                 let mut chunks = socket.chunks(&io);
                 match chunks.next().await {
                     Ok(Received::Chunk(chunk)) => {
-                        assert_eq!(&*chunk, b"probe");
+                        assert!(b"probe".starts_with(&chunk), "at least the first byte of it, which may come alone");
                         break;
                     }
                     Ok(Received::Closed) => {}
