@@ -115,8 +115,10 @@ pub fn a_read_fills_the_block_from_its_start_position(harness: impl Harness) {
         let op = Op::Read { fd: fd_of(&io, &path).await, at: 1000, into: block, start: 50, bytes: 200 };
         let completion = io.submit(op).await;
         let Payload::Block(block) = completion.payload else { panic!("the block comes back") };
-        assert_eq!(completion.result, 200);
-        assert_eq!(&block[50..250], pattern(1000, 200));
+        // A single read may fall short.
+        let end = 50 + usize::try_from(completion.result).expect("a count");
+        assert!((51..=250).contains(&end));
+        assert_eq!(block[50..end], pattern(1000, end - 50));
         assert!(block[..50].iter().chain(&block[250..]).all(|byte| *byte == 7));
     });
 }
