@@ -2,4 +2,5 @@
 
 #[macro_use]
 mod backend;
+mod sim;
 mod sim_backend;
