@@ -365,7 +365,7 @@ impl Kernel {
     }
 
     /// Notes that a device was made to fail.
-    fn device_error(&mut self, machine: usize, file: Opened) -> i32 {
+    pub(super) fn device_error(&mut self, machine: usize, file: Opened) -> i32 {
         self.trace.record(self.now, What::Fault, [machine as u64, file.mount as u64, file.inode as u64]);
         errno::EIO
     }

@@ -111,12 +111,12 @@ impl Kernel {
                 self.state(socket).senders.push_back(sender);
                 self.serve_senders(socket);
             }
-            Err(errno) => self.finish_send(sender, -errno),
+            Err(errno) => self.finish_send(&sender, -errno),
         }
     }
 
     /// Completes a send and gives up its file.
-    fn finish_send(&mut self, sender: Sender, result: i32) {
+    fn finish_send(&mut self, sender: &Sender, result: i32) {
         if let Source::File { file, .. } = sender.source {
             self.release(self.machine_of(sender.reactor), file);
         }
@@ -142,7 +142,7 @@ impl Kernel {
                 Some(errno) => -errno,
                 None => self.take_from(socket, &sender, wanted.min(room)),
             };
-            self.finish_send(sender, result);
+            self.finish_send(&sender, result);
         }
         self.transmit(socket);
     }
@@ -174,7 +174,7 @@ impl Kernel {
         let machine = self.machine_of(reactor);
         let mount = &mut self.machines[machine].mounts[file.mount];
         if mount.faults.read_fails() {
-            return Err(errno::EIO);
+            return Err(self.device_error(machine, file));
         }
         let mut bytes = vec![0; most];
         let count = mount.disk.read(file.inode, at, &mut bytes)?;
@@ -421,7 +421,7 @@ impl Kernel {
             return false;
         };
         let sender = state.senders.remove(at).expect("just found");
-        self.finish_send(sender, -errno::ECANCELED);
+        self.finish_send(&sender, -errno::ECANCELED);
         true
     }
 
@@ -458,7 +458,7 @@ impl Kernel {
             self.finish_receive(receiver, -errno::ECANCELED);
         }
         for sender in senders {
-            self.finish_send(sender, -errno::ECANCELED);
+            self.finish_send(&sender, -errno::ECANCELED);
         }
         if unread {
             self.abort(socket);
@@ -541,7 +541,7 @@ impl Kernel {
         let Some(state) = self.network.sockets.get_mut(socket) else { return };
         state.receivers.clear();
         for sender in std::mem::take(&mut state.senders) {
-            self.finish_send(sender, -errno::ECANCELED);
+            self.finish_send(&sender, -errno::ECANCELED);
         }
     }
 
