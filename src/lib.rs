@@ -8,3 +8,4 @@ pub mod producer;
 pub mod protocol;
 pub mod record;
 pub mod shard;
+pub mod sim;

@@ -15,6 +15,10 @@ pub struct Fd(pub i32);
 /// Names an operation from its submission to its last completion.
 pub type Token = u64;
 
+/// The name of operations whose completion nobody awaits (closes, wakes, cancels). Many may be under way at a time; a
+/// backend may leave their completions out.
+pub const NOBODY: Token = Token::MAX;
+
 /// Bytes to write or to send, in order.
 pub type Slices = SmallVec<[Slice; 4]>;
 

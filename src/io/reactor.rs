@@ -15,7 +15,7 @@ use slab::Slab;
 
 use super::backend::{Backend, Wait};
 use super::clock::Clocks;
-use super::op::{Completion, Fd, Op, Submission, Token};
+use super::op::{Completion, Fd, NOBODY, Op, Submission, Token};
 use super::task::Executor;
 use super::timer::{self, Timers};
 use crate::base::block::Pool;
@@ -27,8 +27,6 @@ use crate::model::ids::ReactorId;
 const POLLS_PER_TURN: u32 = 1024;
 /// How soon a reactor with messages for a full ring looks again.
 const BACKLOG_RETRY: Duration = Duration::from_micros(100);
-/// The token of operations whose completion nobody awaits.
-const NOBODY: Token = Token::MAX;
 
 /// A reactor: one backend and everything that runs on it.
 pub struct Reactor {
@@ -191,10 +189,19 @@ impl Reactor {
         self.turn_with(Wait::Forever);
     }
 
+    /// Takes in what has completed since the last turn. For a world that decides itself when a turn is due; a backend
+    /// that waits has done this by waiting.
+    pub fn collect(&mut self) {
+        self.backend.turn(&mut VecDeque::new(), &mut self.completions, Wait::Not);
+    }
+
     /// Whether the next turn would have something to do without waiting.
     pub fn is_ready(&self) -> bool {
         let core = &self.handle.core;
-        !core.executor.is_idle() || !core.submissions.borrow().is_empty() || core.deliver()
+        !self.completions.is_empty()
+            || !core.executor.is_idle()
+            || !core.submissions.borrow().is_empty()
+            || core.deliver()
     }
 
     /// When the next timer fires.
@@ -206,6 +213,9 @@ impl Reactor {
         let core = Rc::clone(&self.handle.core);
         let started = self.backend.clocks();
         core.clocks.set(started);
+        for link in core.links.borrow().iter() {
+            link.sleeping(false);
+        }
         let mut counters = core.counters.get();
         counters.turns += 1;
         counters.completions += self.completions.len() as u64;
@@ -258,9 +268,6 @@ impl Reactor {
         self.backend.turn(&mut submissions, &mut self.completions, wait);
         assert!(submissions.is_empty(), "a backend takes every submission");
         *core.submissions.borrow_mut() = submissions;
-        for link in &links {
-            link.sleeping(false);
-        }
     }
 }
 

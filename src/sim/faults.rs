@@ -1,0 +1,91 @@
+//! What is made to fail. Each kind is off unless asked for and draws from a stream of its own, so that switching one on
+//! leaves the draws of all others as they were.
+
+use crate::base::prng::Prng;
+use crate::base::time::Duration;
+
+/// One chance in so many that something fails; never when 0.
+#[derive(Clone, Debug)]
+struct Chance {
+    one_in: u64,
+    random: Prng,
+}
+
+impl Chance {
+    fn never(random: Prng) -> Chance {
+        Chance { one_in: 0, random }
+    }
+
+    fn strikes(&mut self) -> bool {
+        self.one_in > 0 && self.random.one_in(self.one_in)
+    }
+}
+
+/// How often operations of one file system fail: one in so many, 0 for never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskFaultRates {
+    /// Reads that fail with EIO.
+    pub read_error_one_in: u64,
+    /// Writes that fail with EIO, having written nothing.
+    pub write_error_one_in: u64,
+    /// Syncs that fail with EIO; some changes are then never made durable by a later sync either, as on Linux.
+    pub sync_error_one_in: u64,
+    /// Operations that take [`DiskFaultRates::slow_for`] longer.
+    pub slow_one_in: u64,
+    /// How much longer those take.
+    pub slow_for: Duration,
+}
+
+/// The faults of one file system.
+pub(super) struct DiskFaults {
+    read: Chance,
+    write: Chance,
+    sync: Chance,
+    slow: Chance,
+    slow_for: Duration,
+    lost_pages: Prng,
+    /// From then on everything that touches the device fails.
+    pub(super) dead: bool,
+}
+
+impl DiskFaults {
+    pub(super) fn new(streams: &Prng) -> DiskFaults {
+        DiskFaults {
+            read: Chance::never(streams.split("read errors")),
+            write: Chance::never(streams.split("write errors")),
+            sync: Chance::never(streams.split("sync errors")),
+            slow: Chance::never(streams.split("slow operations")),
+            slow_for: Duration::ZERO,
+            lost_pages: streams.split("pages lost by failed syncs"),
+            dead: false,
+        }
+    }
+
+    pub(super) fn set(&mut self, rates: DiskFaultRates) {
+        self.read.one_in = rates.read_error_one_in;
+        self.write.one_in = rates.write_error_one_in;
+        self.sync.one_in = rates.sync_error_one_in;
+        self.slow.one_in = rates.slow_one_in;
+        self.slow_for = rates.slow_for;
+    }
+
+    pub(super) fn read_fails(&mut self) -> bool {
+        self.read.strikes() || self.dead
+    }
+
+    pub(super) fn write_fails(&mut self) -> bool {
+        self.write.strikes() || self.dead
+    }
+
+    pub(super) fn sync_fails(&mut self) -> bool {
+        self.sync.strikes() || self.dead
+    }
+
+    pub(super) fn slowness(&mut self) -> Duration {
+        if self.slow.strikes() { self.slow_for } else { Duration::ZERO }
+    }
+
+    pub(super) fn lost_pages(&mut self) -> &mut Prng {
+        &mut self.lost_pages
+    }
+}

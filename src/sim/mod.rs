@@ -1,0 +1,33 @@
+//! The simulated world: the very same broker code over a kernel that is a data structure.
+//!
+//! **Owns:** virtual time, and machines with disks, clocks and addresses, on which processes run ([`world`]). A process
+//! is a number of reactors over simulated backends ([`backend`]); all reactors of all processes run on one thread, and
+//! one seed decides who is next, how long things take, which counts fall short, and what fails. What operations mean is
+//! in [`disk`] (what a power cut leaves of a file system) and in `network` (streams between machines); [`config`] has the
+//! timing and [`faults`] what can be made to fail. The whole run goes into a hash ([`trace`]): one seed, one hash.
+//!
+//! **Never:** reads a real clock or a real random source, starts a thread, or iterates over a map whose order is not its
+//! content's; is kinder than a kernel: what POSIX does not promise may fail to happen here.
+//!
+//! **Start reading at** [`world`], then `kernel`, the state that all backends share.
+//!
+//! Every choice is drawn from a stream of its own purpose (order, schedule, counts, each disk's latency, each kind of
+//! fault, ...), split from the seed by name, so that a change in one leaves the others as they were.
+
+pub mod backend;
+pub mod config;
+pub mod disk;
+mod errors;
+mod events;
+pub mod faults;
+mod kernel;
+mod network;
+mod storage;
+mod table;
+pub mod trace;
+pub mod world;
+
+pub use config::{Config, DiskConfig, Latency, MachineConfig, NetworkConfig, ProcessConfig};
+pub use disk::PowerCut;
+pub use faults::DiskFaultRates;
+pub use world::{MachineId, ProcessId, World};

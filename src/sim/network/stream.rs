@@ -1,0 +1,620 @@
+//! Bytes through a connection: sending, what is under way, receiving, and the ways a connection ends.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{Content, Receiver, Sender, Socket, Source, Target};
+use crate::base::block::{Block, Use};
+use crate::base::time::{Duration, Instant};
+use crate::io::op::{Completion, Fd, Payload, Slices, Token, errno};
+use crate::sim::errors::{ENOTCONN, ENOTSOCK, ETIMEDOUT};
+use crate::sim::events::Event;
+use crate::sim::kernel::{Descriptor, Kernel, Waiting};
+use crate::sim::storage::Opened;
+use crate::sim::table::Key;
+use crate::sim::trace::What;
+
+/// Largest chunk of a multishot receive.
+const CHUNK_BYTES: usize = 16 << 10;
+/// Most bytes that travel as one.
+const PACKET_BYTES_MAX: usize = 64 << 10;
+/// A corked socket keeps back less than this: the payload of a full Ethernet frame.
+const FRAME_BYTES: usize = 1448;
+/// How long it keeps it back.
+const CORK_MAX: Duration = Duration::from_millis(200);
+/// The pause before bytes that did not get through are sent again, and what it grows to (Linux's bounds of the
+/// retransmission timeout).
+const RESEND_PAUSE_MIN: Duration = Duration::from_millis(200);
+const RESEND_PAUSE_MAX: Duration = Duration::from_secs(120);
+
+impl Kernel {
+    fn socket(&self, reactor: usize, fd: Fd) -> Result<Key, i32> {
+        match self.descriptor(reactor, fd)? {
+            Descriptor::Socket(socket) => Ok(socket),
+            Descriptor::Listener(_) => Err(ENOTCONN),
+            Descriptor::File(_) => Err(ENOTSOCK),
+        }
+    }
+
+    fn state(&mut self, socket: Key) -> &mut Socket {
+        self.network.sockets.get_mut(socket).expect("a socket with a descriptor exists")
+    }
+
+    pub(in crate::sim) fn receive(&mut self, reactor: usize, token: Token, fd: Fd) {
+        match self.socket(reactor, fd) {
+            Ok(socket) => self.add_receiver(socket, Receiver { reactor, token, target: Target::Chunks }),
+            Err(errno) => self.answer(reactor, token, Err(errno)),
+        }
+    }
+
+    pub(in crate::sim) fn receive_into(
+        &mut self,
+        reactor: usize,
+        token: Token,
+        fd: Fd,
+        into: Block,
+        range: Range<u32>,
+        all: bool,
+    ) {
+        let range = range.start as usize..range.end as usize;
+        if range.is_empty() {
+            let payload = Payload::Block(into);
+            return self.complete_soon(reactor, Completion { token, result: 0, more: false, payload });
+        }
+        assert!(range.end <= into.len(), "a receive stays within its block");
+        match self.socket(reactor, fd) {
+            Ok(socket) => {
+                let target = Target::Block { into, range, done: 0, all };
+                self.add_receiver(socket, Receiver { reactor, token, target });
+            }
+            Err(errno) => {
+                let payload = Payload::Block(into);
+                self.complete_soon(reactor, Completion { token, result: -errno, more: false, payload });
+            }
+        }
+    }
+
+    fn add_receiver(&mut self, socket: Key, receiver: Receiver) {
+        self.reactors[receiver.reactor].waiting.insert(receiver.token, Waiting::Socket(socket));
+        self.state(socket).receivers.push_back(receiver);
+        self.serve_receivers(socket);
+    }
+
+    pub(in crate::sim) fn send(&mut self, reactor: usize, token: Token, fd: Fd, bytes: Slices, more: bool) {
+        self.add_sender(fd, Sender { reactor, token, source: Source::Memory(bytes), more });
+    }
+
+    pub(in crate::sim) fn send_file(
+        &mut self,
+        reactor: usize,
+        token: Token,
+        (fd, file): (Fd, Fd),
+        at: u64,
+        bytes: u32,
+        more: bool,
+    ) {
+        match self.opened(reactor, file) {
+            Ok(file) => {
+                let machine = self.machine_of(reactor);
+                self.machines[machine].mounts[file.mount].disk.hold(file.inode);
+                self.add_sender(fd, Sender { reactor, token, source: Source::File { file, at, bytes }, more });
+            }
+            Err(errno) => self.answer(reactor, token, Err(errno)),
+        }
+    }
+
+    fn add_sender(&mut self, fd: Fd, sender: Sender) {
+        match self.socket(sender.reactor, fd) {
+            Ok(socket) => {
+                self.reactors[sender.reactor].waiting.insert(sender.token, Waiting::Socket(socket));
+                self.state(socket).senders.push_back(sender);
+                self.serve_senders(socket);
+            }
+            Err(errno) => self.finish_send(&sender, -errno),
+        }
+    }
+
+    /// Completes a send and gives up its file.
+    fn finish_send(&mut self, sender: &Sender, result: i32) {
+        if let Source::File { file, .. } = sender.source {
+            self.release(self.machine_of(sender.reactor), file);
+        }
+        let result = if result < 0 { Err(-result) } else { Ok(result) };
+        self.answer(sender.reactor, sender.token, result);
+    }
+
+    /// Takes from waiting sends what there is room for.
+    fn serve_senders(&mut self, socket: Key) {
+        let buffer = self.config.network.send_buffer_bytes;
+        while let Some(state) = self.network.sockets.get_mut(socket)
+            && let Some(sender) = state.senders.front()
+        {
+            let wanted = sender.source.bytes();
+            let room = buffer.saturating_sub(state.outgoing.count() + state.under_way_bytes);
+            let failed = state.error.take().or(state.send_closed.then_some(errno::EPIPE));
+            // A sender sleeps until a third of its buffer is free, as in Linux.
+            if failed.is_none() && wanted > 0 && room < wanted.min(buffer / 3) {
+                break;
+            }
+            let sender = state.senders.pop_front().expect("it is the front one");
+            let result = match failed {
+                Some(errno) => -errno,
+                None => self.take_from(socket, &sender, wanted.min(room)),
+            };
+            self.finish_send(&sender, result);
+        }
+        self.transmit(socket);
+    }
+
+    /// Copies up to `most` bytes from a send; answers its result.
+    fn take_from(&mut self, socket: Key, sender: &Sender, most: usize) -> i32 {
+        let wanted = sender.source.bytes();
+        let most = if most > 1 && self.falls_short() { self.counts.between(1, most as u64) as usize } else { most };
+        let bytes = match &sender.source {
+            Source::Memory(slices) => gathered(slices, most),
+            Source::File { file, at, .. } => match self.read_to_send(sender.reactor, *file, *at, most) {
+                Ok(bytes) => bytes,
+                Err(errno) => return -errno,
+            },
+        };
+        let count = bytes.len();
+        let checksum = u64::from(crc32c::crc32c(&bytes));
+        self.trace.record(self.now, What::Send, [socket.number(), count as u64, checksum]);
+        let state = self.state(socket);
+        state.outgoing.push(Bytes::from(bytes));
+        state.corked = sender.more && count == wanted;
+        if state.corked {
+            self.events.push(self.now + CORK_MAX, Event::Uncork { socket });
+        }
+        count as i32
+    }
+
+    fn read_to_send(&mut self, reactor: usize, file: Opened, at: u64, most: usize) -> Result<Vec<u8>, i32> {
+        let machine = self.machine_of(reactor);
+        let mount = &mut self.machines[machine].mounts[file.mount];
+        if mount.faults.read_fails() {
+            return Err(self.device_error(machine, file));
+        }
+        let mut bytes = vec![0; most];
+        let count = mount.disk.read(file.inode, at, &mut bytes)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    /// Puts on its way what the peer has room for.
+    fn transmit(&mut self, socket: Key) {
+        let Some(state) = self.network.sockets.get(socket) else { return };
+        let ends = state.send_closed && !state.end_sent;
+        if state.outgoing.count() == 0 && !ends {
+            return;
+        }
+        let (from, to) = (state.machine, state.peer_machine);
+        let waiting = state.peer.and_then(|peer| self.network.sockets.get(peer)).map_or(0, |peer| peer.arrived.count());
+        let window = self.config.network.receive_buffer_bytes.saturating_sub(waiting);
+        let arrives = self.now + self.one_way(from, to);
+        let state = self.state(socket);
+        while state.under_way_bytes < window && !(state.corked && state.outgoing.count() < FRAME_BYTES) {
+            let most = (window - state.under_way_bytes).min(PACKET_BYTES_MAX);
+            let Some(bytes) = state.outgoing.take(most) else { break };
+            state.push_packet(arrives, Content::Bytes(bytes));
+        }
+        if ends && state.outgoing.count() == 0 {
+            state.push_packet(arrives, Content::End);
+            state.end_sent = true;
+        }
+        self.arm_arrival(socket);
+    }
+
+    fn arm_arrival(&mut self, socket: Key) {
+        let Some(state) = self.network.sockets.get_mut(socket) else { return };
+        if let Some(packet) = state.under_way.front()
+            && !state.arrival_armed
+        {
+            state.arrival_armed = true;
+            self.events.push(packet.arrives.max(self.now), Event::Arrive { from: socket });
+        }
+    }
+
+    pub(in crate::sim) fn uncork(&mut self, socket: Key) {
+        if let Some(state) = self.network.sockets.get_mut(socket) {
+            state.corked = false;
+            self.transmit(socket);
+        }
+    }
+
+    /// Packets of a socket reach its peer.
+    pub(in crate::sim) fn arrive(&mut self, from: Key) {
+        let Some(state) = self.network.sockets.get_mut(from) else { return };
+        state.arrival_armed = false;
+        if state.under_way.is_empty() {
+            return;
+        }
+        let (machine, peer_machine, peer) = (state.machine, state.peer_machine, state.peer);
+        if !self.gets_through(machine, peer_machine) {
+            return self.stall(from);
+        }
+        if self.network.reset_one_in > 0 && self.network.resets.one_in(self.network.reset_one_in) {
+            return self.reset_both(from);
+        }
+        let now = self.now;
+        let state = self.state(from);
+        state.stalled = None;
+        let mut delivered = 0;
+        while let Some(packet) = self.state(from).next_due(now) {
+            if !self.deliver(from, peer, packet, &mut delivered) {
+                break;
+            }
+        }
+        self.trace.record(now, What::Arrive, [from.number(), delivered, 0]);
+        if let Some(peer) = peer {
+            self.serve_receivers(peer);
+        }
+        self.serve_senders(from);
+        self.arm_arrival(from);
+        self.free_if_done(from);
+    }
+
+    /// Hands one packet to the peer; false when nothing after it matters.
+    fn deliver(&mut self, from: Key, peer: Option<Key>, packet: Content, delivered: &mut u64) -> bool {
+        let found = peer.and_then(|peer| Some((peer, self.network.sockets.get_mut(peer)?)));
+        match (packet, found) {
+            (Content::Bytes(bytes), Some((_, peer))) if peer.open && !peer.receive_closed => {
+                *delivered += bytes.len() as u64;
+                peer.arrived.push(bytes);
+            }
+            (Content::Bytes(_), found) => {
+                // Nobody will read this: the connection is reset, for both ends if there are two.
+                let peer = found.map(|(peer, _)| peer);
+                if let Some(peer) = peer {
+                    self.fail(peer, errno::ECONNRESET);
+                }
+                self.push_reset(from);
+                return false;
+            }
+            (Content::End, Some((_, peer))) => peer.end_arrived = true,
+            (Content::Reset, Some((peer, _))) => self.fail(peer, errno::ECONNRESET),
+            (Content::End | Content::Reset, None) => {}
+        }
+        true
+    }
+
+    /// Packets do not get through: they are tried again later, or given up.
+    fn stall(&mut self, from: Key) {
+        let (now, most) = (self.now, self.config.network.delivery_max);
+        let state = self.state(from);
+        if state.aborted {
+            return self.forget(from);
+        }
+        let (since, pause) = state.stalled.unwrap_or((now, RESEND_PAUSE_MIN));
+        if now.since(since) >= most {
+            return self.fail(from, ETIMEDOUT);
+        }
+        state.stalled = Some((since, (pause * 2).min(RESEND_PAUSE_MAX)));
+        state.arrival_armed = true;
+        self.events.push(now + pause, Event::Arrive { from });
+    }
+
+    /// Tells a socket, one way later, that there is no connection.
+    fn push_reset(&mut self, socket: Key) {
+        let Some(state) = self.network.sockets.get(socket) else { return };
+        let at = self.now + self.one_way(state.peer_machine, state.machine);
+        self.events.push(at, Event::Reset { socket });
+    }
+
+    pub(in crate::sim) fn reset_arrives(&mut self, socket: Key) {
+        let Some(state) = self.network.sockets.get(socket) else { return };
+        if self.gets_through(state.peer_machine, state.machine) {
+            self.fail(socket, errno::ECONNRESET);
+        } else {
+            // Lost; what is sent next asks for another.
+            self.transmit(socket);
+            self.arm_arrival(socket);
+        }
+    }
+
+    /// Resets a connection at both ends.
+    fn reset_both(&mut self, socket: Key) {
+        let peer = self.network.sockets.get(socket).and_then(|state| state.peer);
+        self.fail(socket, errno::ECONNRESET);
+        if let Some(peer) = peer {
+            self.fail(peer, errno::ECONNRESET);
+        }
+    }
+
+    /// Resets all connections between two machines.
+    pub(in crate::sim) fn reset_between(&mut self, one: usize, other: usize) {
+        let between = |state: &Socket| state.machine == one && state.peer_machine == other;
+        for socket in self.network.sockets.keys_where(between) {
+            self.reset_both(socket);
+        }
+    }
+
+    /// Gives waiting receives what has arrived, the error, or the end.
+    fn serve_receivers(&mut self, socket: Key) {
+        while let Some(state) = self.network.sockets.get_mut(socket)
+            && let Some(mut receiver) = state.receivers.pop_front()
+        {
+            if state.arrived.count() > 0 {
+                match self.receive_some(socket, receiver) {
+                    Some(unfinished) => receiver = unfinished,
+                    None => continue,
+                }
+            } else if let Some(errno) = state.error {
+                // Bytes received before are told first, the error next time.
+                if receiver.done() == 0 {
+                    state.error = None;
+                }
+                self.finish_receive(receiver, -errno);
+                continue;
+            } else if state.end_arrived || state.receive_closed {
+                self.finish_receive(receiver, 0);
+                continue;
+            }
+            let state = self.state(socket);
+            state.receivers.push_front(receiver);
+            if state.arrived.count() == 0 && state.error.is_none() && !state.end_arrived && !state.receive_closed {
+                break;
+            }
+        }
+        // What was received makes room for what waits at the peer.
+        if let Some(peer) = self.network.sockets.get(socket).and_then(|state| state.peer) {
+            self.transmit(peer);
+        }
+    }
+
+    /// Gives one receive some of what has arrived; gives the receive back when it goes on.
+    fn receive_some(&mut self, socket: Key, mut receiver: Receiver) -> Option<Receiver> {
+        let short = self.falls_short();
+        let state = self.network.sockets.get_mut(socket).expect("found by the caller");
+        let arrived = state.arrived.count();
+        let mut count_of = |most: usize| if short { self.counts.between(1, most as u64) as usize } else { most };
+        let (reactor, token) = (receiver.reactor, receiver.token);
+        match &mut receiver.target {
+            Target::Chunks => {
+                let pool = &self.processes[self.reactors[reactor].process].pool;
+                let Some(mut block) = pool.try_block(CHUNK_BYTES, Use::Receive) else {
+                    self.complete_with(reactor, token, -errno::ENOBUFS);
+                    return None;
+                };
+                let count = count_of(arrived.min(CHUNK_BYTES));
+                state.arrived.copy_to(&mut block[..count]);
+                let payload = Payload::Chunk(block.into_slice(count));
+                self.complete(reactor, Completion { token, result: count as i32, more: true, payload });
+                Some(receiver)
+            }
+            Target::Block { into, range, done, all } => {
+                let left = range.len() - *done;
+                let count = if *all { left.min(arrived) } else { count_of(left.min(arrived)) };
+                let start = range.start + *done;
+                state.arrived.copy_to(&mut into[start..start + count]);
+                *done += count;
+                if *all && *done < range.len() {
+                    return Some(receiver);
+                }
+                self.finish_receive(receiver, 0);
+                None
+            }
+        }
+    }
+
+    /// Completes a receive: with the count it has, or else with `result`.
+    fn finish_receive(&mut self, receiver: Receiver, result: i32) {
+        let (token, reactor) = (receiver.token, receiver.reactor);
+        let (result, payload) = match receiver.target {
+            Target::Chunks => (result, Payload::None),
+            Target::Block { into, done: 0, .. } => (result, Payload::Block(into)),
+            Target::Block { into, done, .. } => (done as i32, Payload::Block(into)),
+        };
+        self.complete(reactor, Completion { token, result, more: false, payload });
+    }
+
+    pub(in crate::sim) fn cancel_on_socket(&mut self, socket: Key, reactor: usize, token: Token) -> bool {
+        let Some(state) = self.network.sockets.get_mut(socket) else { return false };
+        let is_it = |of: usize, named: Token| of == reactor && named == token;
+        if let Some(at) = state.receivers.iter().position(|receiver| is_it(receiver.reactor, receiver.token)) {
+            let receiver = state.receivers.remove(at).expect("just found");
+            self.finish_receive(receiver, -errno::ECANCELED);
+            return true;
+        }
+        let Some(at) = state.senders.iter().position(|sender| is_it(sender.reactor, sender.token)) else {
+            return false;
+        };
+        let sender = state.senders.remove(at).expect("just found");
+        self.finish_send(&sender, -errno::ECANCELED);
+        true
+    }
+
+    pub(in crate::sim) fn shutdown(&mut self, reactor: usize, token: Token, fd: Fd) {
+        if let Ok(Descriptor::Listener(listener)) = self.descriptor(reactor, fd) {
+            self.shut_listener(listener);
+            return self.answer(reactor, token, Ok(0));
+        }
+        let socket = match self.socket(reactor, fd) {
+            Ok(socket) => socket,
+            Err(errno) => return self.answer(reactor, token, Err(errno)),
+        };
+        let state = self.state(socket);
+        let connected = !state.end_sent || state.peer.is_some();
+        (state.receive_closed, state.send_closed) = (true, true);
+        state.corked = false;
+        self.serve_receivers(socket);
+        self.serve_senders(socket);
+        self.answer(reactor, token, if connected { Ok(0) } else { Err(ENOTCONN) });
+    }
+
+    /// Ends a socket whose descriptor was closed: what waits on it is stopped, what was sent is still delivered. Bytes
+    /// that nobody received make it a reset (RFC 2525, section 2.17).
+    pub(in crate::sim) fn close_socket(&mut self, socket: Key) {
+        let state = self.state(socket);
+        let (receivers, senders) = (std::mem::take(&mut state.receivers), std::mem::take(&mut state.senders));
+        (state.open, state.receive_closed, state.send_closed) = (false, true, true);
+        state.corked = false;
+        let unread = state.arrived.count() > 0;
+        if let Some(process) = state.process {
+            self.processes[process].sockets.remove(&socket);
+        }
+        for receiver in receivers {
+            self.finish_receive(receiver, -errno::ECANCELED);
+        }
+        for sender in senders {
+            self.finish_send(&sender, -errno::ECANCELED);
+        }
+        if unread {
+            self.abort(socket);
+        } else {
+            self.transmit(socket);
+            self.free_if_done(socket);
+        }
+    }
+
+    /// Ends a socket with a reset; what was on its way already may still arrive before.
+    pub(super) fn abort(&mut self, socket: Key) {
+        let Some(state) = self.network.sockets.get_mut(socket) else { return };
+        (state.open, state.aborted, state.send_closed) = (false, true, true);
+        state.outgoing.clear();
+        state.arrived.clear();
+        let (from, to, gone) = (state.machine, state.peer_machine, state.peer.is_none());
+        if gone {
+            return self.forget(socket);
+        }
+        let at = self.now + self.one_way(from, to);
+        let state = self.state(socket);
+        state.push_packet(at, Content::Reset);
+        state.end_sent = true;
+        self.arm_arrival(socket);
+    }
+
+    /// Fails a socket: its operations are told, nothing more comes or goes.
+    fn fail(&mut self, socket: Key, errno: i32) {
+        let Some(state) = self.network.sockets.get_mut(socket) else { return };
+        let already_over = state.end_sent && state.peer.is_none();
+        let errno = if state.end_arrived && errno == errno::ECONNRESET { errno::EPIPE } else { errno };
+        state.lose_everything();
+        if !already_over {
+            state.error = Some(errno);
+        }
+        let (peer, open) = (state.peer.take(), state.open);
+        if let Some(peer) = peer.and_then(|peer| self.network.sockets.get_mut(peer)) {
+            peer.peer = None;
+        }
+        self.trace.record(self.now, What::Reset, [socket.number(), errno as u64, 0]);
+        if open {
+            self.serve_receivers(socket);
+            self.serve_senders(socket);
+        } else {
+            self.forget(socket);
+        }
+    }
+
+    /// Removes a closed socket once everything it had to say was delivered.
+    fn free_if_done(&mut self, socket: Key) {
+        let Some(state) = self.network.sockets.get(socket) else { return };
+        if !state.open && state.end_sent && state.under_way.is_empty() {
+            self.forget(socket);
+        }
+    }
+
+    /// Removes a socket; its peer learns of it when it sends something.
+    pub(super) fn forget(&mut self, socket: Key) {
+        let Some(state) = self.network.sockets.remove(socket) else { return };
+        assert!(state.receivers.is_empty() && state.senders.is_empty(), "operations outlive their socket");
+        if let Some(peer) = state.peer.and_then(|peer| self.network.sockets.get_mut(peer)) {
+            peer.peer = None;
+        }
+    }
+
+    /// Closes what a process that has ended leaves behind. One that was killed may reset its connections instead: to a
+    /// peer, a program that dies with requests unread in its buffers looks like that.
+    pub(in crate::sim) fn abandon_sockets(&mut self, process: usize, forced: bool) {
+        for socket in std::mem::take(&mut self.processes[process].sockets) {
+            if forced && self.network.resets.one_in(2) {
+                self.drop_operations(socket);
+                self.abort(socket);
+            } else {
+                self.close_socket(socket);
+            }
+        }
+    }
+
+    fn drop_operations(&mut self, socket: Key) {
+        let Some(state) = self.network.sockets.get_mut(socket) else { return };
+        state.receivers.clear();
+        for sender in std::mem::take(&mut state.senders) {
+            self.finish_send(&sender, -errno::ECANCELED);
+        }
+    }
+
+    /// Makes all sockets and listeners of a machine vanish, as a power cut does: nobody is told.
+    pub(in crate::sim) fn vanish_network(&mut self, machine: usize) {
+        for listener in self.network.listeners.keys_where(|listener| listener.machine == machine) {
+            self.network.listeners.remove(listener);
+        }
+        self.network.ports.retain(|(at, _), _| *at != machine);
+        for attempt in self.network.attempts.keys_where(|attempt| attempt.machine == machine) {
+            self.network.attempts.remove(attempt);
+        }
+        for socket in self.network.sockets.keys_where(|socket| socket.machine == machine) {
+            let state = self.state(socket);
+            state.receivers.clear();
+            // Their files went with the machine's memory.
+            state.senders.clear();
+            if let Some(process) = state.process {
+                self.processes[process].sockets.remove(&socket);
+            }
+            self.network.half_open.remove(&socket);
+            self.forget(socket);
+        }
+    }
+}
+
+impl Socket {
+    /// Takes the next packet that is due.
+    fn next_due(&mut self, now: Instant) -> Option<Content> {
+        if self.under_way.front()?.arrives > now {
+            return None;
+        }
+        let packet = self.under_way.pop_front()?;
+        if let Content::Bytes(bytes) = &packet.content {
+            self.under_way_bytes -= bytes.len();
+        }
+        Some(packet.content)
+    }
+
+    /// Nothing more is sent, and nothing received but what has arrived.
+    fn lose_everything(&mut self) {
+        self.outgoing.clear();
+        self.under_way.clear();
+        self.under_way_bytes = 0;
+        (self.end_arrived, self.send_closed, self.end_sent) = (true, true, true);
+    }
+}
+
+impl Receiver {
+    /// Bytes it has got already.
+    fn done(&self) -> usize {
+        match &self.target {
+            Target::Chunks => 0,
+            Target::Block { done, .. } => *done,
+        }
+    }
+}
+
+impl Source {
+    fn bytes(&self) -> usize {
+        match self {
+            Source::Memory(slices) => slices.iter().map(|slice| slice.len()).sum(),
+            Source::File { bytes, .. } => *bytes as usize,
+        }
+    }
+}
+
+/// The first `most` bytes of slices, together.
+fn gathered(slices: &Slices, most: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(most);
+    for slice in slices {
+        let part = slice.len().min(most - bytes.len());
+        bytes.extend_from_slice(&slice[..part]);
+    }
+    bytes
+}

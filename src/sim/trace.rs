@@ -1,0 +1,99 @@
+//! The trace: a hash over everything that happens, and the last events in words.
+//!
+//! Two runs of one seed must have the same hash; where they part, the readable tail of both says what differs first.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::base::time::Instant;
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// A reactor takes a turn: reactor.
+    Turn,
+    /// A reactor submits an operation: reactor, token, kind and its main argument.
+    Submit,
+    /// A reactor gets a completion: reactor, token, result.
+    Complete,
+    /// A file operation takes effect: reactor, token, checksum of what was written.
+    Disk,
+    /// A socket takes bytes to send: socket, bytes, checksum.
+    Send,
+    /// Bytes arrive at a socket: sender, bytes.
+    Arrive,
+    /// A connection is reset: socket.
+    Reset,
+    /// A process starts: process, incarnation.
+    Start,
+    /// A process ends: process, 0 by itself and 1 by force.
+    End,
+    /// A machine loses its power: machine.
+    PowerCut,
+    /// A device is made to fail: machine, mount, file.
+    Fault,
+}
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Happening {
+    at: Instant,
+    what: What,
+    details: [u64; 3],
+}
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second, third] = self.details;
+        write!(f, "{:>14} ns  {:<8} {first} {second:#x} {third:#x}", self.at.0, format!("{:?}", self.what))
+    }
+}
+
+/// The trace of a world.
+pub struct Trace {
+    hash: u64,
+    events: u64,
+    kept: VecDeque<Happening>,
+    kept_max: usize,
+}
+
+/// 2^64 divided by the golden ratio, made odd.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Trace {
+    /// A trace that keeps the last `kept_max` events in words.
+    pub(super) fn new(kept_max: usize) -> Trace {
+        Trace { hash: 0, events: 0, kept: VecDeque::new(), kept_max }
+    }
+
+    pub(super) fn record(&mut self, at: Instant, what: What, details: [u64; 3]) {
+        let [first, second, third] = details;
+        for word in [at.0, what as u64, first, second, third] {
+            // A rotation before and after the product lets every bit reach every other within a few words.
+            self.hash = (self.hash.rotate_left(23) ^ word).wrapping_mul(SPREAD);
+            self.hash ^= self.hash >> 29;
+        }
+        self.events += 1;
+        if self.kept_max > 0 {
+            if self.kept.len() == self.kept_max {
+                self.kept.pop_front();
+            }
+            self.kept.push_back(Happening { at, what, details });
+        }
+    }
+
+    /// A hash over everything that happened so far.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// How many things happened so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The last events, oldest first.
+    pub fn last(&self) -> impl Iterator<Item = &Happening> {
+        self.kept.iter()
+    }
+}

@@ -1,0 +1,6 @@
+//! The integration tests: one binary, so that it is linked once.
+
+#[macro_use]
+mod backend;
+mod sim;
+mod sim_backend;
