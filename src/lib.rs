@@ -2,4 +2,5 @@
 
 pub mod base;
 pub mod io;
+pub mod metadata;
 pub mod model;
