@@ -9,6 +9,8 @@
 //!
 //! **Start reading at** [`record`], then [`image`] and [`controller::topics`].
 
+pub mod config;
+pub mod controller;
 pub mod delta;
 pub mod image;
 pub mod record;
