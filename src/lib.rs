@@ -3,6 +3,7 @@
 pub mod base;
 pub mod io;
 pub mod log;
+pub mod metadata;
 pub mod model;
 pub mod producer;
 pub mod protocol;
