@@ -1,0 +1,56 @@
+"""main.py --bootstrap HOST:PORT [--client NAME]                          all cases of all clients, or of one
+main.py --bootstrap HOST:PORT --client NAME write TOPIC:SEED:CODEC...  sends generated records to new topics
+main.py --bootstrap HOST:PORT --client NAME verify TOPIC:SEED...       reads them back, whoever wrote them
+"""
+
+import argparse
+import importlib
+import sys
+
+import cases
+from report import Report
+
+CLIENTS = {"confluent": "client_confluent", "kafka-python": "client_kafka_python", "aiokafka": "client_aiokafka"}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--client", choices=CLIENTS)
+    parser.add_argument("verb", nargs="?", choices=("write", "verify"))
+    parser.add_argument("topics", nargs="*")
+    return parser.parse_args()
+
+
+def run_cases(report, client):
+    for codec in client.codecs:
+        report.run(f"{client.name}/round-trip-{codec}", cases.round_trip, client, codec)
+    for name, case in cases.CASES.items():
+        if name not in client.left_out:
+            report.run(f"{client.name}/{name}", case, client)
+
+
+def run_verb(report, client, verb, topics):
+    for place in topics:
+        topic, seed, *codec = place.split(":")
+        action = getattr(cases, verb)
+        report.run(f"{client.name}/{verb} {topic}", action, client, topic, int(seed), *codec)
+
+
+def main():
+    options = arguments()
+    report = Report("python")
+    for name in [options.client] if options.client else CLIENTS:
+        module = importlib.import_module(CLIENTS[name])
+        client = module.Client(options.bootstrap)
+        print(f"python: {module.VERSION}", flush=True)
+        if options.verb:
+            run_verb(report, client, options.verb, options.topics)
+        else:
+            run_cases(report, client)
+        client.close()
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
