@@ -25,6 +25,8 @@ pub const HEADER_BYTES: usize = 61;
 pub const LENGTH_PREFIX_BYTES: usize = 12;
 /// The format version of every batch this broker stores.
 pub const MAGIC: i8 = 2;
+/// Position of the batch length, which has the same place in all format versions.
+pub(super) const LENGTH_AT: usize = 8;
 /// Position of the magic byte, which has the same place in all format versions.
 pub(super) const MAGIC_AT: usize = 16;
 /// Position of the first byte that the CRC covers: the attributes.

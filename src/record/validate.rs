@@ -1,13 +1,16 @@
 //! The judgement over bytes: what a producer may append, and what a disk gave back.
 //!
 //! [`validate`] follows Apache Kafka 4.3 (ProduceRequest, UnifiedLog and LogValidator), and is stricter where Kafka lets pass
-//! what no client sends: bytes behind the batch, record offsets that are not 0, 1, 2, ..., a delete horizon, a transaction without
-//! a producer. It never looks at the CRC, which is checked in the same pass as the copy into the log
+//! what no client sends: bytes behind the batch, record offsets that are not 0, 1, 2, ..., malformed fields inside compressed
+//! records, a delete horizon, LogAppendTime claimed by the producer, a producer without an epoch, a transaction without a
+//! producer. It never looks at the CRC, which is checked in the same pass as the copy into the log
 //! ([`super::batch::copy_and_verify`]): check it **before** [`Checked::stamp`], which may write a new one.
 //!
 //! Compressed records are looked into only where a rule depends on them (see [`Rules::walk_compressed`]).
 
-use super::batch::{self, BatchHeader, CRC_COVERS_FROM, HEADER_BYTES, MAGIC, MAGIC_AT, TimestampType};
+use super::batch::{
+    self, BatchHeader, CRC_COVERS_FROM, HEADER_BYTES, LENGTH_AT, LENGTH_PREFIX_BYTES, MAGIC, MAGIC_AT, TimestampType,
+};
 use super::compress::{Compression, DECOMPRESSED_BYTES_MAX, Fault};
 use super::corruption::{Corruption, RecordFault};
 use super::crc;
@@ -50,7 +53,7 @@ impl Default for Rules {
 }
 
 /// Kafka's default of `max.message.bytes` is 1 MiB and the length prefix.
-const LOG_OVERHEAD_BYTES: u32 = batch::LENGTH_PREFIX_BYTES as u32;
+const LOG_OVERHEAD_BYTES: u32 = LENGTH_PREFIX_BYTES as u32;
 
 /// The facts of a batch that passed [`validate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,49 +188,49 @@ fn one_batch(bytes: &[u8]) -> Result<&BatchHeader, ClientError> {
             format!("the partition's {} bytes hold no record batch: send exactly one", bytes.len()),
         );
     };
-    match magic {
-        MAGIC => {}
-        0 | 1 => {
-            return refuse(
-                ErrorCode::InvalidRecord,
-                format!(
-                    "message format version {magic} is not accepted: use a client of Kafka 0.11 or later, which writes record batches (version 2)"
-                ),
-            );
-        }
-        _ => {
-            return refuse(
-                ErrorCode::CorruptMessage,
-                format!("there is no message format version {magic}: the request is damaged, or the client broken"),
-            );
-        }
+    check_magic(magic)?;
+    let claimed = check_length(bytes)?;
+    match BatchHeader::read(bytes) {
+        Some(header) if claimed == bytes.len() => Ok(header),
+        _ => refuse(
+            ErrorCode::InvalidRecord,
+            format!("{} bytes follow the first batch: send exactly one batch for a partition", bytes.len() - claimed),
+        ),
     }
-    let Some(header) = BatchHeader::read(bytes) else {
-        return refuse(
-            ErrorCode::CorruptMessage,
+}
+
+fn check_magic(magic: i8) -> Result<(), ClientError> {
+    match magic {
+        MAGIC => Ok(()),
+        0 | 1 => refuse(
+            ErrorCode::InvalidRecord,
             format!(
-                "{} bytes are too few for the {HEADER_BYTES} of a batch header: the request is damaged, or the client broken",
-                bytes.len()
-            ),
-        );
-    };
-    match header.total_bytes() {
-        None => refuse(
-            ErrorCode::CorruptMessage,
-            format!(
-                "a batch length of {} cannot be: the request is damaged, or the client broken",
-                header.batch_length()
+                "message format version {magic} is not accepted: use a client of Kafka 0.11 or later, which writes record batches (version 2)"
             ),
         ),
-        Some(total) if total > bytes.len() => refuse(
-            ErrorCode::InvalidRecord,
-            format!("the batch claims {total} bytes and {} were sent: send exactly one whole batch", bytes.len()),
+        _ => refuse(
+            ErrorCode::CorruptMessage,
+            format!("there is no message format version {magic}: the request is damaged, or the client broken"),
         ),
-        Some(total) if total < bytes.len() => refuse(
+    }
+}
+
+/// The size of the first batch of `bytes`, which is at least a header and at most all of them.
+fn check_length(bytes: &[u8]) -> Result<usize, ClientError> {
+    let length = bytes[LENGTH_AT..].first_chunk().map_or(0, |length| i32::from_be_bytes(*length));
+    let claimed = i64::from(length) + LENGTH_PREFIX_BYTES as i64;
+    match usize::try_from(claimed) {
+        Ok(claimed) if claimed > bytes.len() => refuse(
             ErrorCode::InvalidRecord,
-            format!("{} bytes follow the first batch: send exactly one batch for a partition", bytes.len() - total),
+            format!("the batch claims {claimed} bytes and {} were sent: send exactly one whole batch", bytes.len()),
         ),
-        Some(_) => Ok(header),
+        Ok(claimed) if claimed >= HEADER_BYTES => Ok(claimed),
+        _ => refuse(
+            ErrorCode::CorruptMessage,
+            format!(
+                "a batch of {claimed} bytes cannot be, its header alone has {HEADER_BYTES}: the request is damaged, or the client broken"
+            ),
+        ),
     }
 }
 
@@ -337,10 +340,7 @@ impl TimestampBounds {
     fn new(rules: &Rules, wall_ms: Timestamp) -> TimestampBounds {
         match rules.timestamp_type {
             TimestampType::CreateTime => TimestampBounds {
-                oldest: match rules.timestamp_before_max_ms {
-                    i64::MAX => i64::MIN,
-                    before => wall_ms.saturating_sub(before),
-                },
+                oldest: wall_ms.saturating_sub(rules.timestamp_before_max_ms),
                 newest: wall_ms.saturating_add(rules.timestamp_after_max_ms),
                 has_oldest: rules.timestamp_before_max_ms != i64::MAX,
             },
