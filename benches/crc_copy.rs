@@ -1,8 +1,8 @@
-//! How fast a batch is copied and its CRC-32C taken: memcpy alone, the CRC alone, and both in the one pass that an append
-//! makes (`record::crc`); with the crc32c crate as the yardstick.
+//! How fast a batch is copied and its CRC-32C taken: memcpy alone, the CRC alone, and both in the one pass that an
+//! append makes (`record::crc`); with the crc32c crate as the yardstick.
 //!
-//! `cargo bench --bench crc_copy`. "hot" works on bytes in the cache, "cold" walks 256 MiB, so that every source byte comes
-//! from memory.
+//! `cargo bench --bench crc_copy`. "hot" works on bytes in the cache, "cold" walks 256 MiB, so that every source byte
+//! comes from memory.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)] // a measurement reads the clock and prints
 
 use std::hint::black_box;

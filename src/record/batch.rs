@@ -25,6 +25,8 @@ pub const HEADER_BYTES: usize = 61;
 pub const LENGTH_PREFIX_BYTES: usize = 12;
 /// The format version of every batch this broker stores.
 pub const MAGIC: i8 = 2;
+/// Position of the batch length, which has the same place in all format versions.
+pub(super) const LENGTH_AT: usize = 8;
 /// Position of the magic byte, which has the same place in all format versions.
 pub(super) const MAGIC_AT: usize = 16;
 /// Position of the first byte that the CRC covers: the attributes.
@@ -54,7 +56,7 @@ pub enum TimestampType {
 }
 
 /// The header of a batch, as it lies in memory. Reading it checks nothing but that the bytes are there:
-/// [`super::validate`] and [`super::check_stored`] judge the content.
+/// [`super::validate()`] and [`super::check_stored`] judge the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct BatchHeader {
@@ -88,7 +90,8 @@ impl BatchHeader {
         self.base_offset.get()
     }
 
-    /// Offset of the last record. Kept by compaction even when that record is gone. Saturates; checked batches never do.
+    /// Offset of the last record. Kept by compaction even when that record is gone. Saturates; checked batches never
+    /// do.
     #[inline]
     pub fn last_offset(&self) -> Offset {
         self.base_offset().saturating_add(i64::from(self.last_offset_delta()))
@@ -106,8 +109,8 @@ impl BatchHeader {
         self.batch_length.get()
     }
 
-    /// Bytes of the whole batch, from the base offset to the last record; `None` if the header's length is negative or too
-    /// small for a header.
+    /// Bytes of the whole batch, from the base offset to the last record; `None` if the header's length is negative
+    /// or too small for a header.
     #[inline]
     pub fn total_bytes(&self) -> Option<usize> {
         let total = usize::try_from(self.batch_length()).ok()?.checked_add(LENGTH_PREFIX_BYTES)?;
@@ -151,7 +154,8 @@ impl BatchHeader {
         self.base_timestamp.get()
     }
 
-    /// The largest timestamp of the records, in milliseconds; that of every record under [`TimestampType::LogAppendTime`].
+    /// The largest timestamp of the records, in milliseconds; that of every record under
+    /// [`TimestampType::LogAppendTime`].
     #[inline]
     pub fn max_timestamp(&self) -> Timestamp {
         self.max_timestamp.get()
@@ -217,7 +221,8 @@ impl BatchHeader {
         self.producer_id() > NO_PRODUCER_ID
     }
 
-    /// When tombstones and transaction markers of the batch may go, in milliseconds, once compaction has set it (KIP-534).
+    /// When tombstones and transaction markers of the batch may go, in milliseconds, once compaction has set it
+    /// (KIP-534).
     #[inline]
     pub fn delete_horizon(&self) -> Option<Timestamp> {
         self.has_flag(DELETE_HORIZON_FLAG).then(|| self.base_timestamp())
@@ -304,8 +309,8 @@ pub fn set_partition_leader_epoch(batch: &mut [u8], epoch: LeaderEpoch) {
     put(batch, LEADER_EPOCH_AT, epoch.to_be_bytes());
 }
 
-/// Stamps exactly one whole batch with the broker's clock: the timestamp type becomes LogAppendTime and the max timestamp
-/// `wall_ms`, the base timestamp stays, the CRC follows. This is what Kafka writes for
+/// Stamps exactly one whole batch with the broker's clock: the timestamp type becomes LogAppendTime and the max
+/// timestamp `wall_ms`, the base timestamp stays, the CRC follows. This is what Kafka writes for
 /// `message.timestamp.type=LogAppendTime`.
 ///
 /// # Panics

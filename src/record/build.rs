@@ -68,10 +68,10 @@ impl BatchBuilder {
         }
     }
 
-    /// An empty batch that takes the place of a stored one, for compaction: its offsets, producer, flags, leader epoch and
-    /// timestamp type are kept even if records, down to all of them, are left out; `delete_horizon` is the time from which
-    /// its tombstones and markers may go (KIP-534). Records come by [`BatchBuilder::append_kept`]; the base offset to build
-    /// with is the stored one.
+    /// An empty batch that takes the place of a stored one, for compaction: its offsets, producer, flags, leader
+    /// epoch and timestamp type are kept even if records, down to all of them, are left out; `delete_horizon` is the
+    /// time from which its tombstones and markers may go (KIP-534). Records come by [`BatchBuilder::append_kept`];
+    /// the base offset to build with is the stored one.
     pub fn replacing(stored: &BatchHeader, delete_horizon: Option<Timestamp>) -> BatchBuilder {
         let is_append_time = stored.timestamp_type() == TimestampType::LogAppendTime;
         BatchBuilder {

@@ -1,7 +1,7 @@
 //! The codecs of the record batch, in the framings that Kafka's clients use, decompressed under a bound.
 //!
-//! gzip: any number of members (RFC 1952). snappy: xerial's framing of 32 KiB blocks is written; it and one raw snappy block
-//! are read, as clients send either. lz4: the frame format, independent blocks of 64 KiB. zstd: frames.
+//! gzip: any number of members (RFC 1952). snappy: xerial's framing of 32 KiB blocks is written; it and one raw
+//! snappy block are read, as clients send either. lz4: the frame format, independent blocks of 64 KiB. zstd: frames.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -107,8 +107,8 @@ impl Compression {
     /// `bytes` decompressed into at most `bytes_max` bytes.
     ///
     /// # Errors
-    /// [`Fault::Malformed`] for bytes the codec did not write, [`Fault::TooLarge`] beyond the bound; no more memory than the
-    /// bound and the codec's window is taken before that is known.
+    /// [`Fault::Malformed`] for bytes the codec did not write, [`Fault::TooLarge`] beyond the bound; no more memory
+    /// than the bound and the codec's window is taken before that is known.
     pub fn decompress(self, bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Fault> {
         match self {
             Compression::None if bytes.len() > bytes_max => Err(Fault::TooLarge { bytes_max }),
@@ -149,8 +149,8 @@ fn lz4(bytes: &[u8]) -> Vec<u8> {
 /// First bytes of an lz4 frame. The decoder would also take the legacy format, which no Kafka client reads.
 const LZ4_MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
 
-/// The decoder takes the end of its input for the end of the frame, wherever blocks meet. So the input tells whether it was
-/// asked for more than it had: then the end mark is missing.
+/// The decoder takes the end of its input for the end of the frame, wherever blocks meet. So the input tells whether
+/// it was asked for more than it had: then the end mark is missing.
 fn unlz4(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Fault> {
     if !bytes.starts_with(&LZ4_MAGIC) {
         return Err(Fault::Malformed);
@@ -191,7 +191,8 @@ const XERIAL_MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
 const XERIAL_HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 /// Uncompressed bytes of a block, as snappy-java cuts them.
 const XERIAL_BLOCK_BYTES: usize = 32 << 10;
-/// Snappy's densest element copies 64 bytes and takes 3, so a block that claims more than 22 bytes for each of its own lies.
+/// Snappy's densest element copies 64 bytes and takes 3, so a block that claims more than 22 bytes for each of its
+/// own lies.
 const SNAPPY_RATIO_MAX: usize = 22;
 
 fn snappy_xerial(bytes: &[u8]) -> Vec<u8> {

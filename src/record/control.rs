@@ -1,7 +1,7 @@
 //! Control records: what brokers write into a log for brokers and clients to read, hidden from consumers.
 //!
-//! The key is a version (i16, 0) and a type (i16); the value depends on the type. Higher versions only add fields behind, so
-//! they are read as version 0 (Kafka's `ControlRecordTypeSchema` and `EndTxnMarker`).
+//! The key is a version (i16, 0) and a type (i16); the value depends on the type. Higher versions only add fields
+//! behind, so they are read as version 0 (Kafka's `ControlRecordTypeSchema` and `EndTxnMarker`).
 
 use super::batch::{BatchHeader, HEADER_BYTES};
 use super::build::BatchBuilder;
@@ -137,8 +137,8 @@ impl EndTransaction {
     }
 }
 
-/// The end of a transaction that the control batch at the front of `bytes` tells; `None` if it is no control batch or tells
-/// something else.
+/// The end of a transaction that the control batch at the front of `bytes` tells; `None` if it is no control batch or
+/// tells something else.
 ///
 /// # Errors
 /// When the batch cannot be read.

@@ -4,8 +4,8 @@
 //! cost a second trip to memory for anything that has left the cache, so it goes piece by piece: a piece is copied, and
 //! its CRC is taken while the piece is still in the first-level cache. From the source, not from the copy: bytes just
 //! stored cannot be loaded by wider instructions until the stores are done, which halves the speed of runs below 4 KiB.
-//! Measured on a machine with AVX-512 (`benches/crc_copy.rs`, source in memory, 16 KiB runs, GB/s): memcpy 7.2, both 7.3,
-//! CRC then memcpy 5.5, both with the crc32c crate instead of crc-fast 5.0.
+//! Measured on a machine with AVX-512 (`benches/crc_copy.rs`, source in memory, 16 KiB runs, GB/s): memcpy 7.2, both
+//! 7.3, CRC then memcpy 5.5, both with the crc32c crate instead of crc-fast 5.0.
 
 use crc_fast::{CrcAlgorithm, Digest};
 

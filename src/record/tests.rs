@@ -1,5 +1,6 @@
-//! Tests of the record batch: golden vectors from Apache Kafka ([`golden`]), each rule of validation ([`validation`]), walks
-//! and lookups ([`walks`]), codecs ([`codecs`]), and properties over random and damaged batches ([`properties`]).
+//! Tests of the record batch: golden vectors from Apache Kafka ([`golden`]), each rule of validation
+//! ([`validation`]), walks and lookups ([`walks`]), codecs ([`codecs`]), and properties over random and damaged
+//! batches ([`properties`]).
 
 mod codecs;
 mod golden;

@@ -5,8 +5,8 @@ use super::corruption::Corruption;
 use super::walk::{self, Record};
 use crate::model::offset::{Offset, Timestamp};
 
-/// Offset and timestamp of the first record of the batch at the front of `bytes` whose timestamp is `timestamp` or later,
-/// `None` if there is none. Under LogAppendTime every record has the batch's max timestamp.
+/// Offset and timestamp of the first record of the batch at the front of `bytes` whose timestamp is `timestamp` or
+/// later, `None` if there is none. Under LogAppendTime every record has the batch's max timestamp.
 ///
 /// # Errors
 /// When the batch cannot be read.
@@ -38,8 +38,8 @@ pub fn offset_for_timestamp_from(
     Ok(None)
 }
 
-/// Offset and timestamp of the record with the largest timestamp of the batch at the front of `bytes`, the first of them if
-/// several share it; `None` for a batch that compaction has emptied.
+/// Offset and timestamp of the record with the largest timestamp of the batch at the front of `bytes`, the first of
+/// them if several share it; `None` for a batch that compaction has emptied.
 ///
 /// # Errors
 /// When the batch cannot be read.

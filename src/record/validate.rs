@@ -1,24 +1,27 @@
 //! The judgement over bytes: what a producer may append, and what a disk gave back.
 //!
-//! [`validate`] follows Apache Kafka 4.3 (ProduceRequest, UnifiedLog and LogValidator), and is stricter where Kafka lets pass
-//! what no client sends: bytes behind the batch, record offsets that are not 0, 1, 2, ..., a delete horizon, a transaction without
-//! a producer. It never looks at the CRC, which is checked in the same pass as the copy into the log
-//! ([`super::batch::copy_and_verify`]): check it **before** [`Checked::stamp`], which may write a new one.
+//! [`validate`] follows Apache Kafka 4.3 (ProduceRequest, UnifiedLog and LogValidator), and is stricter where Kafka
+//! lets pass what no client sends: bytes behind the batch, record offsets that are not 0, 1, 2, ..., malformed fields
+//! inside compressed records, a delete horizon, LogAppendTime claimed by the producer, a producer without an epoch, a
+//! transaction without a producer. It never looks at the CRC, which is checked in the same pass as the copy into the
+//! log ([`super::batch::copy_and_verify`]): check it **before** [`Checked::stamp`], which may write a new one.
 //!
 //! Compressed records are looked into only where a rule depends on them (see [`Rules::walk_compressed`]).
 
-use super::batch::{self, BatchHeader, CRC_COVERS_FROM, HEADER_BYTES, MAGIC, MAGIC_AT, TimestampType};
+use super::batch::{
+    self, BatchHeader, CRC_COVERS_FROM, HEADER_BYTES, LENGTH_AT, LENGTH_PREFIX_BYTES, MAGIC, MAGIC_AT, TimestampType,
+};
 use super::compress::{Compression, DECOMPRESSED_BYTES_MAX, Fault};
 use super::corruption::{Corruption, RecordFault};
 use super::crc;
 use super::varint::Cursor;
 use super::walk::{self, RawRecord};
 use crate::model::error_code::{ClientError, ErrorCode};
-use crate::model::ids::{ProducerEpoch, ProducerId};
+use crate::model::ids::{NO_PRODUCER_ID, ProducerEpoch, ProducerId};
 use crate::model::offset::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
 
 /// What a topic demands of batches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The largest batch in bytes (`max.message.bytes`).
     pub message_bytes_max: u32,
@@ -26,7 +29,8 @@ pub struct Rules {
     pub compacted: bool,
     /// Who sets the timestamps (`message.timestamp.type`).
     pub timestamp_type: TimestampType,
-    /// How much older than now a record may be, in milliseconds (`message.timestamp.before.max.ms`); `i64::MAX` for any age.
+    /// How much older than now a record may be, in milliseconds (`message.timestamp.before.max.ms`); `i64::MAX` for
+    /// any age.
     pub timestamp_before_max_ms: i64,
     /// How far in the future a record may be, in milliseconds (`message.timestamp.after.max.ms`).
     pub timestamp_after_max_ms: i64,
@@ -50,7 +54,7 @@ impl Default for Rules {
 }
 
 /// Kafka's default of `max.message.bytes` is 1 MiB and the length prefix.
-const LOG_OVERHEAD_BYTES: u32 = batch::LENGTH_PREFIX_BYTES as u32;
+const LOG_OVERHEAD_BYTES: u32 = LENGTH_PREFIX_BYTES as u32;
 
 /// The facts of a batch that passed [`validate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,11 +87,12 @@ pub struct Checked {
 impl Checked {
     /// Whether an idempotent producer sent the batch.
     pub fn has_producer(&self) -> bool {
-        self.producer_id > crate::model::ids::NO_PRODUCER_ID
+        self.producer_id > NO_PRODUCER_ID
     }
 
-    /// Makes the producer's batch the log's: gives it its base offset, its leader epoch, the topic's timestamp type and the
-    /// max timestamp. The CRC is taken anew only where the last two change anything, so it must have been checked.
+    /// Makes the producer's batch the log's: gives it its base offset, its leader epoch, the topic's timestamp type
+    /// and the max timestamp. The CRC is taken anew only where the last two change anything, so it must have been
+    /// checked.
     ///
     /// # Panics
     /// When `batch` is not the size of the batch that was checked.
@@ -111,7 +116,8 @@ pub fn check_produce_version(checked: &Checked, produce_version: i16) -> Result<
         return refuse(
             ErrorCode::UnsupportedCompressionType,
             format!(
-                "version {produce_version} of Produce does not carry zstd (version {PRODUCE_VERSION_ZSTD_MIN} does): upgrade the client or set its compression.type to another codec"
+                "version {produce_version} of Produce does not carry zstd (version {PRODUCE_VERSION_ZSTD_MIN} \
+                    does): upgrade the client or set its compression.type to another codec"
             ),
         );
     }
@@ -122,8 +128,8 @@ pub fn check_produce_version(checked: &Checked, produce_version: i16) -> Result<
 /// `wall_ms` is the broker's clock.
 ///
 /// # Errors
-/// - INVALID_RECORD: not exactly one batch; format version 0 or 1; a base offset other than 0; counts, offsets or records that do
-///   not fit together; a control batch; a missing sequence number; a missing key in a compacted topic
+/// - INVALID_RECORD: not exactly one batch; format version 0 or 1; a base offset other than 0; counts, offsets or
+///   records that do not fit together; a control batch; a missing sequence number; a missing key in a compacted topic
 /// - CORRUPT_MESSAGE: lengths or a format version that no client writes
 /// - MESSAGE_TOO_LARGE: larger than the topic allows, or than this broker is ready to decompress
 /// - UNSUPPORTED_COMPRESSION_TYPE: an unknown codec
@@ -161,8 +167,8 @@ pub fn verify_crc(batch: &[u8]) -> bool {
     BatchHeader::read(batch).is_some_and(|header| header.crc() == crc::crc32c(&batch[CRC_COVERS_FROM..]))
 }
 
-/// Checks the first batch of bytes that were read back from a disk or came from a leader: it is whole, says nothing that
-/// cannot be, and its CRC is right. What follows it is not looked at.
+/// Checks the first batch of bytes that were read back from a disk or came from a leader: it is whole, says nothing
+/// that cannot be, and its CRC is right. What follows it is not looked at.
 ///
 /// # Errors
 /// What is wrong.
@@ -185,49 +191,51 @@ fn one_batch(bytes: &[u8]) -> Result<&BatchHeader, ClientError> {
             format!("the partition's {} bytes hold no record batch: send exactly one", bytes.len()),
         );
     };
-    match magic {
-        MAGIC => {}
-        0 | 1 => {
-            return refuse(
-                ErrorCode::InvalidRecord,
-                format!(
-                    "message format version {magic} is not accepted: use a client of Kafka 0.11 or later, which writes record batches (version 2)"
-                ),
-            );
-        }
-        _ => {
-            return refuse(
-                ErrorCode::CorruptMessage,
-                format!("there is no message format version {magic}: the request is damaged, or the client broken"),
-            );
-        }
+    check_magic(magic)?;
+    let claimed = check_length(bytes)?;
+    match BatchHeader::read(bytes) {
+        Some(header) if claimed == bytes.len() => Ok(header),
+        _ => refuse(
+            ErrorCode::InvalidRecord,
+            format!("{} bytes follow the first batch: send exactly one batch for a partition", bytes.len() - claimed),
+        ),
     }
-    let Some(header) = BatchHeader::read(bytes) else {
-        return refuse(
-            ErrorCode::CorruptMessage,
+}
+
+fn check_magic(magic: i8) -> Result<(), ClientError> {
+    match magic {
+        MAGIC => Ok(()),
+        0 | 1 => refuse(
+            ErrorCode::InvalidRecord,
             format!(
-                "{} bytes are too few for the {HEADER_BYTES} of a batch header: the request is damaged, or the client broken",
-                bytes.len()
-            ),
-        );
-    };
-    match header.total_bytes() {
-        None => refuse(
-            ErrorCode::CorruptMessage,
-            format!(
-                "a batch length of {} cannot be: the request is damaged, or the client broken",
-                header.batch_length()
+                "message format version {magic} is not accepted: use a client of Kafka 0.11 or later, which \
+                    writes record batches (version 2)"
             ),
         ),
-        Some(total) if total > bytes.len() => refuse(
-            ErrorCode::InvalidRecord,
-            format!("the batch claims {total} bytes and {} were sent: send exactly one whole batch", bytes.len()),
+        _ => refuse(
+            ErrorCode::CorruptMessage,
+            format!("there is no message format version {magic}: the request is damaged, or the client broken"),
         ),
-        Some(total) if total < bytes.len() => refuse(
+    }
+}
+
+/// The size of the first batch of `bytes`, which is at least a header and at most all of them.
+fn check_length(bytes: &[u8]) -> Result<usize, ClientError> {
+    let length = bytes[LENGTH_AT..].first_chunk().map_or(0, |length| i32::from_be_bytes(*length));
+    let claimed = i64::from(length) + LENGTH_PREFIX_BYTES as i64;
+    match usize::try_from(claimed) {
+        Ok(claimed) if claimed > bytes.len() => refuse(
             ErrorCode::InvalidRecord,
-            format!("{} bytes follow the first batch: send exactly one batch for a partition", bytes.len() - total),
+            format!("the batch claims {claimed} bytes and {} were sent: send exactly one whole batch", bytes.len()),
         ),
-        Some(_) => Ok(header),
+        Ok(claimed) if claimed >= HEADER_BYTES => Ok(claimed),
+        _ => refuse(
+            ErrorCode::CorruptMessage,
+            format!(
+                "a batch of {claimed} bytes cannot be, its header alone has {HEADER_BYTES}: the request is \
+                    damaged, or the client broken"
+            ),
+        ),
     }
 }
 
@@ -237,7 +245,8 @@ fn check_size(batch: &[u8], rules: &Rules) -> Result<(), ClientError> {
         return refuse(
             ErrorCode::MessageTooLarge,
             format!(
-                "the batch has {} bytes and the topic takes {bytes_max}: send smaller batches or raise the topic's max.message.bytes",
+                "the batch has {} bytes and the topic takes {bytes_max}: send smaller batches or raise the \
+                    topic's max.message.bytes",
                 batch.len()
             ),
         );
@@ -307,7 +316,8 @@ fn check_attributes(header: &BatchHeader) -> Result<Compression, ClientError> {
     if header.timestamp_type() == TimestampType::LogAppendTime {
         return refuse(
             ErrorCode::InvalidTimestamp,
-            "the batch claims the timestamp type LogAppendTime, which the broker alone sets: clear the bit and set message.timestamp.type on the topic",
+            "the batch claims the timestamp type LogAppendTime, which the broker alone sets: clear the bit and \
+                set message.timestamp.type on the topic",
         );
     }
     if header.delete_horizon().is_some() {
@@ -337,10 +347,7 @@ impl TimestampBounds {
     fn new(rules: &Rules, wall_ms: Timestamp) -> TimestampBounds {
         match rules.timestamp_type {
             TimestampType::CreateTime => TimestampBounds {
-                oldest: match rules.timestamp_before_max_ms {
-                    i64::MAX => i64::MIN,
-                    before => wall_ms.saturating_sub(before),
-                },
+                oldest: wall_ms.saturating_sub(rules.timestamp_before_max_ms),
                 newest: wall_ms.saturating_add(rules.timestamp_after_max_ms),
                 has_oldest: rules.timestamp_before_max_ms != i64::MAX,
             },
@@ -356,8 +363,8 @@ impl TimestampBounds {
     }
 }
 
-/// The largest timestamp of the records, after looking at each of them, or as the header claims it where compressed records
-/// are taken unseen.
+/// The largest timestamp of the records, after looking at each of them, or as the header claims it where compressed
+/// records are taken unseen.
 fn check_records(
     header: &BatchHeader,
     body: &[u8],
@@ -381,7 +388,8 @@ fn check_records(
         Err(Fault::TooLarge { bytes_max }) => refuse(
             ErrorCode::MessageTooLarge,
             format!(
-                "the records decompress to more than the {bytes_max} bytes that this broker looks into: send smaller batches"
+                "the records decompress to more than the {bytes_max} bytes that this broker looks into: send \
+                    smaller batches"
             ),
         ),
         Err(Fault::Malformed) => refuse(
@@ -455,7 +463,8 @@ fn missing_key(index: i32) -> Result<Timestamp, ClientError> {
     refuse(
         ErrorCode::InvalidRecord,
         format!(
-            "record {index} of the batch has no key, and the topic is compacted: give every record a key, or take 'compact' out of the topic's cleanup.policy"
+            "record {index} of the batch has no key, and the topic is compacted: give every record a key, or \
+                take 'compact' out of the topic's cleanup.policy"
         ),
     )
 }
@@ -471,7 +480,9 @@ fn wrong_timestamp(
     refuse(
         ErrorCode::InvalidTimestamp,
         format!(
-            "the timestamp of record {index} of the batch is {found}, and the topic takes {oldest} to {newest}: set the clock of the producer, or the topic's message.timestamp.before.max.ms or message.timestamp.after.max.ms"
+            "the timestamp of record {index} of the batch is {found}, and the topic takes {oldest} to {newest}: \
+                set the clock of the producer, or the topic's message.timestamp.before.max.ms or \
+                message.timestamp.after.max.ms"
         ),
     )
 }

@@ -8,9 +8,9 @@ use super::corruption::{Corruption, RecordFault};
 use super::varint::Cursor;
 use crate::model::offset::{Offset, Timestamp};
 
-/// The batches that stand back to back in `bytes`. Headers are checked, CRCs are not: [`super::check_stored`] does that.
-/// The walk ends at the end of the bytes, before a batch that is cut short ([`Batches::whole_bytes`] tells where), or
-/// after the first corruption.
+/// The batches that stand back to back in `bytes`. Headers are checked, CRCs are not: [`super::check_stored`] does
+/// that. The walk ends at the end of the bytes, before a batch that is cut short ([`Batches::whole_bytes`] tells
+/// where), or after the first corruption.
 pub fn batches(bytes: &[u8]) -> Batches<'_> {
     Batches { bytes, position: 0, broken: false }
 }
@@ -90,7 +90,8 @@ fn sane_bytes(header: &BatchHeader) -> Result<usize, Corruption> {
 /// [`DECOMPRESSED_BYTES_MAX`].
 ///
 /// # Errors
-/// When the batch is cut short, its header says what cannot be, or its records do not decompress. The CRC is not checked.
+/// When the batch is cut short, its header says what cannot be, or its records do not decompress. The CRC is not
+/// checked.
 pub fn records(bytes: &[u8]) -> Result<Records<'_>, Corruption> {
     let (header, batch) = first_batch(bytes)?;
     let compression = header.compression().ok_or(Corruption::Compression { id: header.compression_id() })?;

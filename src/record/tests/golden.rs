@@ -1,5 +1,5 @@
-//! Batches that Apache Kafka's own code wrote (`testdata/README.md` tells how): read as it means them, and written as it
-//! writes them.
+//! Batches that Apache Kafka's own code wrote (`testdata/README.md` tells how): read as it means them, and written as
+//! it writes them.
 
 use super::{OwnedRecord, WALL_MS, produce, read};
 use crate::record::batch::{self, BatchHeader, TimestampType};

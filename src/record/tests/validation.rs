@@ -55,7 +55,7 @@ fn exactly_one_whole_batch_is_taken() {
     let batch = plain();
     assert_eq!(refused(&[]), ErrorCode::InvalidRecord);
     assert_eq!(refused(&batch[..16]), ErrorCode::InvalidRecord);
-    assert_eq!(refused(&batch[..40]), ErrorCode::CorruptMessage);
+    assert_eq!(refused(&batch[..40]), ErrorCode::InvalidRecord);
     assert_eq!(refused(&batch[..batch.len() - 1]), ErrorCode::InvalidRecord);
     assert_eq!(refused(&[&batch[..], &[0]].concat()), ErrorCode::InvalidRecord);
     assert_eq!(refused(&[&batch[..], &batch[..]].concat()), ErrorCode::InvalidRecord);
