@@ -26,6 +26,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("controller.", "the controller needs no listener and no properties of its own"),
 ];
 
+/// The only security protocol there is.
+const PROTOCOL: &str = "PLAINTEXT";
+
 /// The property's variable.
 fn variable(name: &str) -> String {
     format!("{VARIABLE_PREFIX}KAFKA_{}", name.to_ascii_uppercase().replace(['.', '-'], "_"))
@@ -99,10 +102,13 @@ fn property(key: &Key, name: &str, value: &Value) -> Option<String> {
         Value::Listeners(_) if name == "listeners" => {
             Some(all(|listener| format!("{}://{}", listener.name, listener.address)))
         }
-        Value::Listeners(_) => Some(all(|listener| match &listener.advertised {
+        Value::Listeners(_) if name == "advertised.listeners" => Some(all(|listener| match &listener.advertised {
             Some(advertised) => format!("{}://{advertised}", listener.name),
             None => format!("{}://{}", listener.name, listener.address),
         })),
+        // Kafka's default maps the names of its protocols; another name is mapped here.
+        Value::Listeners(listeners) if listeners.iter().all(|listener| listener.name == PROTOCOL) => None,
+        Value::Listeners(_) => Some(all(|listener| format!("{}:{PROTOCOL}", listener.name))),
         // One directory goes by the plural name, as new installations of Kafka have it.
         Value::Text(directory) if key.name == "data.directory" => (name == "log.dirs").then(|| directory.clone()),
         Value::Text(text) => Some(text.clone()),

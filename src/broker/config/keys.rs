@@ -185,7 +185,7 @@ pub static KEYS: &[Key] = &[
         "listen",
         Kind::Listeners,
         DefaultValue::Text("PLAINTEXT=127.0.0.1:9092"),
-        &["listeners", "advertised.listeners"],
+        &["listeners", "advertised.listeners", "listener.security.protocol.map"],
         "Where clients connect: NAME=ADDRESS:PORT, or ADDRESS:PORT alone for one called PLAINTEXT, with @HOST:PORT behind it \
          where clients are to be told another address; several between commas. In the file also a table.",
     ),

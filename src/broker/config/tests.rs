@@ -389,6 +389,8 @@ fn tools_see_flumens_own_keys_under_kafkas_names() {
     assert_eq!((property("node.id"), property("broker.id")), (Some("1"), Some("1")));
     assert_eq!(property("listeners"), Some("A://0.0.0.0:1,B://127.0.0.1:3"));
     assert_eq!(property("advertised.listeners"), Some("A://h:2,B://127.0.0.1:3"));
+    assert_eq!(property("listener.security.protocol.map"), Some("A:PLAINTEXT,B:PLAINTEXT"));
+    assert_eq!(good("").kafka.get("listener.security.protocol.map"), None);
     assert_eq!((property("log.dirs"), property("log.dir"), property("broker.rack")), (Some("./data"), None, Some("r")));
     assert_eq!(property("socket.request.max.bytes"), Some("1048576"));
     assert_eq!(property("auto.create.topics.enable"), Some("true"));
