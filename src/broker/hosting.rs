@@ -88,7 +88,7 @@ fn configure(broker: &Broker, image: &Image, topics: Option<&BTreeSet<TopicId>>)
         let resolved = settings(broker, image, topic);
         for partition in &topic.partitions {
             if let Some(shard) = broker.shards.get(partition.partition) {
-                shard.configure(resolved.clone());
+                shard.configure(resolved);
             }
         }
     }

@@ -3,7 +3,7 @@
 //! **Owns:** the connections of a reactor ([`connection`], [`reply`], [`transmit`]), the table from API to handler
 //! ([`dispatch`], [`handlers`]), which reactor hosts what and what crosses the mesh ([`route`], [`message`], [`calls`]),
 //! fetch sessions ([`fetch_session`]), the controller's shell and the metadata log ([`controller`], [`metadata_log`]),
-//! start and stop ([`startup`]), what is counted ([`stats`]).
+//! the process's configuration ([`config`]), start and stop ([`startup`]), what is counted ([`stats`]).
 //!
 //! **Never:** touches a segment or the journal; decides about metadata (that is [`crate::metadata::controller`]'s); holds
 //! the bytes of a request longer than it takes to place them.

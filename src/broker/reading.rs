@@ -12,6 +12,7 @@ use super::message::Fetch;
 use crate::base::time::Instant;
 use crate::io::reactor::Sleep;
 use crate::model::error_code::ClientError;
+use crate::model::offset::Offset;
 use crate::shard::{Fetched, Shards, Watch};
 
 /// What came of each partition of a fetch.
@@ -60,11 +61,18 @@ pub async fn read_waiting(broker: &Broker, fetch: &Fetch, hurry: &Hurry) -> Read
     loop {
         let watches: Vec<Watch> = watches(&broker.shards, fetch, &reads);
         let ended = Waiting { watches, sleep: broker.io.sleep_until(fetch.deadline), hurry }.await;
+        let seen = high_watermarks(&reads);
         reads = read_now(&broker.shards, fetch).await;
-        if ended || is_enough(&reads, fetch.bytes_min) || broker.io.now() >= fetch.deadline {
+        // Without news a watch was refused: the shard has as many as it takes, and waiting would be spinning.
+        let refused = high_watermarks(&reads) == seen;
+        if ended || refused || is_enough(&reads, fetch.bytes_min) || broker.io.now() >= fetch.deadline {
             return reads;
         }
     }
+}
+
+fn high_watermarks(reads: &Reads) -> Vec<Offset> {
+    reads.iter().map(|read| read.as_ref().map_or(-1, |fetched| fetched.high_watermark)).collect()
 }
 
 fn watches(shards: &Shards, fetch: &Fetch, reads: &Reads) -> Vec<Watch> {
@@ -88,8 +96,8 @@ impl Future for Waiting<'_> {
             return Poll::Ready(true);
         }
         // Every watch is polled: each must know whom to wake.
-        let any = self.watches.iter_mut().fold(false, |any, watch| Pin::new(watch).poll(context).is_ready() || any);
-        if any { Poll::Ready(false) } else { Poll::Pending }
+        let ready = self.watches.iter_mut().filter_map(|watch| Pin::new(watch).poll(context).is_ready().then_some(()));
+        if ready.count() > 0 { Poll::Ready(false) } else { Poll::Pending }
     }
 }
 

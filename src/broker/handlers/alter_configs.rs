@@ -17,7 +17,7 @@ pub async fn handle(request: Request) -> Outcome {
     };
     let resources = decoded.resources.iter().map(wanted).collect();
     let responses = alter(&origin, resources, false, decoded.validate_only).await.into_iter().map(|result| {
-        let (code, message) = error_fields(result.outcome.as_ref().map(|()| ()));
+        let (code, message) = error_fields(result.outcome.as_ref().copied());
         AlterConfigsResourceResponse::default()
             .with_error_code(code)
             .with_error_message(message)

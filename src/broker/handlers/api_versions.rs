@@ -35,7 +35,7 @@ fn features(origin: &Origin) -> Features {
     let image = origin.broker.image();
     let level = |feature: &'static SupportedFeature| {
         let level = image.feature_level(feature.name);
-        (level > 0).then(|| Feature { name: feature.name, min: level, max: level })
+        (level > 0).then_some(Feature { name: feature.name, min: level, max: level })
     };
     let supported = |feature: &SupportedFeature| Feature { name: feature.name, min: feature.min, max: feature.max };
     Features {

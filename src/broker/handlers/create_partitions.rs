@@ -40,7 +40,7 @@ fn new_partitions(topic: &CreatePartitionsTopic) -> NewPartitions {
 }
 
 fn told(origin: &Origin, result: CreatePartitionsResult) -> CreatePartitionsTopicResult {
-    let (code, message) = error_fields(result.outcome.as_ref().map(|()| ()));
+    let (code, message) = error_fields(result.outcome.as_ref().copied());
     if let Err(error) = &result.outcome {
         origin.refused(|| format!("topic '{}': {error}", result.topic));
     }
