@@ -7,7 +7,7 @@ fn main() {
     let commit =
         output.ok().filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
     let commit = commit.map_or_else(|| "unknown".to_owned(), |commit| commit.trim().to_owned());
-    println!("cargo:rustc-env=FLUMEN_COMMIT={commit}");
+    println!("cargo:rustc-env=BUILD_COMMIT={commit}");
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/refs/heads");
 }

@@ -200,8 +200,8 @@ enum Found {
     Failed(ClientError, Option<CurrentLeader>),
 }
 
-/// Puts reads back in the order of the plan, and takes out what is beyond the request's room: each reactor brings one
-/// batch at least, the reply as a whole only promises one (KIP-74).
+/// Puts reads back in the order of the plan, and takes out what is beyond the request's limits: each reactor brings one
+/// batch at least whatever its size, the reply as a whole only promises one (KIP-74).
 fn found(
     plan: &Plan,
     targets: Vec<Result<Route, Unreachable>>,
@@ -222,9 +222,11 @@ fn found(
     }
     let mut found: Vec<Found> = found.into_iter().map(|one| one.expect("refused or read")).collect();
     let mut total = 0_u64;
-    for one in &mut found {
+    for (one, wanted) in found.iter_mut().zip(&plan.partitions) {
         if let Found::Read(fetched) = one {
-            if total > 0 && total + u64::from(fetched.bytes) > u64::from(bytes_max) {
+            let own_max = u32::try_from(wanted.bytes_max).unwrap_or(0);
+            let beyond = total + u64::from(fetched.bytes) > u64::from(bytes_max) || fetched.bytes > own_max;
+            if total > 0 && beyond {
                 fetched.pieces.clear();
                 fetched.bytes = 0;
             }
