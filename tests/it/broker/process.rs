@@ -106,7 +106,6 @@ impl Drop for Broker {
 }
 
 /// Lets time pass for another process.
-#[allow(clippy::disallowed_methods, reason = "a test has no reactor that it could block")]
 pub fn pause(duration: Duration) {
     thread::sleep(duration);
 }
