@@ -64,10 +64,13 @@ async fn make_missing(origin: &Origin, decoded: &MetadataRequest) -> Refusals {
     let image = origin.broker.image();
     let missing: Vec<String> = wanted
         .iter()
-        .filter_map(|topic| topic.name.as_ref())
+        .filter_map(|topic| match topic_ref(origin, topic) {
+            TopicRef::Name(name) => Some(name),
+            TopicRef::Id(_) => None,
+        })
         .filter(|name| image.topic(name).is_none())
         .take(TOPICS_MADE_MAX)
-        .map(|name| name.to_string())
+        .map(str::to_owned)
         .collect();
     if missing.is_empty() || !origin.broker.limits.get().auto_create_topics {
         return Refusals::new();
@@ -101,11 +104,11 @@ fn topics(
     }
 }
 
+/// How the request names a topic: by its id where it gives one, whatever stands in the name (Java writes an empty one).
 fn topic_ref<'a>(origin: &Origin, wanted: &'a MetadataRequestTopic) -> TopicRef<'a> {
     match &wanted.name {
-        Some(name) => TopicRef::Name(name),
-        None if origin.version >= IDS_FROM => TopicRef::Id(wanted.topic_id),
-        None => TopicRef::Id(TopicId::nil()),
+        Some(name) if origin.version < IDS_FROM || wanted.topic_id.is_nil() => TopicRef::Name(name),
+        _ => TopicRef::Id(wanted.topic_id),
     }
 }
 
@@ -123,13 +126,16 @@ fn missing(
             format!("topic '{}' was not made: {error}", shown(name))
         });
     }
-    // Before version 12 the name may not be null; Kafka writes an empty one.
-    let name = wanted.name.clone().or_else(|| (origin.version < IDS_FROM).then(|| TopicName(StrBytes::default())));
-    let id = if wanted.name.is_none() { wanted.topic_id } else { TopicId::nil() };
+    let (name, id) = match topic_ref(origin, wanted) {
+        TopicRef::Name(_) => (wanted.name.clone(), TopicId::nil()),
+        // Before version 12 the name may not be null.
+        TopicRef::Id(id) if origin.version >= IDS_FROM => (None, id),
+        TopicRef::Id(_) => (Some(TopicName(StrBytes::default())), TopicId::nil()),
+    };
     MetadataResponseTopic::default()
         .with_error_code(error.code.code())
         .with_name(name)
-        .with_topic_id(if origin.version >= 10 { id } else { TopicId::nil() })
+        .with_topic_id(id)
         .with_topic_authorized_operations(OPERATIONS_NOT_ASKED)
 }
 

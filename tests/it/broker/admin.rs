@@ -39,6 +39,15 @@ fn metadata_names_the_address_that_the_client_connected_to() {
         assert_eq!((told.node_id.0, &*told.host, told.port), (1, "127.0.0.1", i32::from(broker.address.port())));
         assert_eq!(response.topics[0].partitions.len(), 3, "version {version}");
     }
+    let id = client.topic_id("t").unwrap();
+    // Java writes an empty name beside an id, others null.
+    for (version, text) in [(12, None), (12, Some(name(""))), (13, None), (13, Some(name("")))] {
+        let wanted = [id, uuid::Uuid::from_u128(77)]
+            .map(|id| MetadataRequestTopic::default().with_name(text.clone()).with_topic_id(id));
+        let response = client.ask(version, &MetadataRequest::default().with_topics(Some(wanted.to_vec())));
+        let told: Vec<_> = response.topics.iter().map(|topic| (topic.error_code, topic.topic_id)).collect();
+        assert_eq!(told, [(0, id), (ErrorCode::UnknownTopicId.code(), uuid::Uuid::from_u128(77))]);
+    }
     let all = client.ask(0, &MetadataRequest::default().with_topics(Some(Vec::new())));
     assert_eq!(all.topics.len(), 1, "in version 0 an empty list asks for all topics");
     let none = client.ask(1, &MetadataRequest::default().with_topics(Some(Vec::new())));
