@@ -37,28 +37,39 @@ struct Guard {
     substituted: bool,
 }
 
-/// Decodes a message in the schema of `version` from all of `bytes`, with no length above `length_max`.
+/// Whether bytes after a message's end are an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// The message fills its bytes.
+    Refused,
+    /// What follows is left unread, as Kafka does with requests: librdkafka 2.16 ends its Metadata requests with three
+    /// bytes too many.
+    Ignored,
+}
+
+/// Decodes a message in the schema of `version` from `bytes`, with no length above `length_max`.
 ///
 /// # Errors
 /// What was wrong, as a sentence.
-pub(super) fn decode<M: Decodable>(bytes: &Bytes, version: i16, length_max: usize) -> Result<M, String> {
+pub(super) fn decode<M: Decodable>(bytes: &Bytes, version: i16, length_max: usize, rest: Rest) -> Result<M, String> {
     let mut guard = Guard { bytes: bytes.clone(), length_max, probing: true, substituted: false };
     let probe = M::decode(&mut guard, version).map_err(|error| error.to_string())?;
-    guard.finish()?;
+    guard.finish(rest)?;
     if !guard.substituted {
         return Ok(probe);
     }
     drop(probe);
     let mut guard = Guard { bytes: bytes.clone(), length_max, probing: false, substituted: false };
     let message = M::decode(&mut guard, version).map_err(|error| error.to_string())?;
-    guard.finish()?;
+    guard.finish(rest)?;
     Ok(message)
 }
 
 impl Guard {
-    fn finish(&self) -> Result<(), String> {
+    fn finish(&self, rest: Rest) -> Result<(), String> {
         match self.bytes.len() {
             0 => Ok(()),
+            _ if rest == Rest::Ignored => Ok(()),
             left => Err(format!("{left} bytes after the end of the message")),
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kafka_protocol::protocol::{Decodable, Encodable, Request};
 
 use super::api::{ApiKey, response_header_version};
-use super::guard;
+use super::guard::{self, Rest};
 use super::primitives::SIZE_FIELD_BYTES;
 
 /// The longest body that is decoded into a generated message, in bytes. Such a message takes far more memory than its
@@ -52,15 +52,15 @@ pub(super) fn schema_version(key: ApiKey, version: i16) -> i16 {
 /// Reads the body of a request. Strings and byte fields of the message share one copy of `body`.
 ///
 /// # Errors
-/// When the body does not follow the schema of `version`, has bytes left over, or is above [`BODY_BYTES_MAX`]; the
-/// connection is then closed, as Kafka does.
+/// When the body does not follow the schema of `version`, or is above [`BODY_BYTES_MAX`]; the connection is then closed,
+/// as Kafka does. Bytes after the message's end are ignored, as Kafka does too.
 pub fn decode_request<R: Request>(version: i16, body: &[u8]) -> Result<R, MessageError> {
     let key = key_of::<R>();
     if body.len() > BODY_BYTES_MAX {
         let reason = format!("a body of {} bytes, {BODY_BYTES_MAX} are allowed: split the request", body.len());
         return Err(MessageError { key, version, reason });
     }
-    decode(key, version, &Bytes::copy_from_slice(body), LENGTH_MAX)
+    decode(key, version, &Bytes::copy_from_slice(body), LENGTH_MAX, Rest::Ignored)
 }
 
 pub(super) fn decode<M: Decodable>(
@@ -68,8 +68,9 @@ pub(super) fn decode<M: Decodable>(
     version: i16,
     body: &Bytes,
     length_max: usize,
+    rest: Rest,
 ) -> Result<M, MessageError> {
-    guard::decode(body, schema_version(key, version), length_max).map_err(|reason| MessageError {
+    guard::decode(body, schema_version(key, version), length_max, rest).map_err(|reason| MessageError {
         key,
         version,
         reason,

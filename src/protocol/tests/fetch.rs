@@ -10,7 +10,7 @@ use crate::protocol::fetch::{
     AbortedTransaction, EncodedFetch, EpochEndOffset, FetchRequest, FetchResponse, FetchedPartition, IsolationLevel,
     decode_request, encode_response,
 };
-use crate::protocol::guard;
+use crate::protocol::guard::{self, Rest};
 use crate::protocol::primitives::{EncodeError, Fault};
 use crate::protocol::topic::{TopicRef, TopicSpan};
 
@@ -156,7 +156,7 @@ fn damaged_requests_are_refused_or_read_as_the_crate_reads_them() {
             let mut body = frame[body_at..].to_vec();
             draw.damage(&mut body);
             let ours = decode_request(version, &body, 0);
-            let theirs = guard::decode::<TheirRequest>(&body.clone().into(), version, 1 << 20);
+            let theirs = guard::decode::<TheirRequest>(&body.clone().into(), version, 1 << 20, Rest::Refused);
             if let (Ok(ours), Ok(theirs)) = (ours, theirs) {
                 assert_same(&ours, &theirs, version);
                 agreed += 1;

@@ -28,8 +28,7 @@ impl Visitor for RoundTrip {
             assert!(decode_request::<R>(version, &frame[body_at..end]).is_err(), "{} {version}, cut at {end}", R::KEY);
         }
         let prolonged = [&frame[body_at..], &[0]].concat();
-        let error = decode_request::<R>(version, &prolonged).expect_err("a byte too many");
-        assert!(error.reason.contains("1 bytes after the end"), "{error}");
+        assert_eq!(decode_request::<R>(version, &prolonged).as_ref(), Ok(&request), "what follows is ignored");
 
         let schema = schema_version(ApiKey::from_code(R::KEY).expect("a key"), version);
         assert_eq!(request_header_version(R::KEY, version), R::header_version(schema));

@@ -7,7 +7,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{CORRELATION_ID, Draw, is_topic, read_reply, request_frame, spans, str_bytes, topic_name};
 use crate::model::error_code::ErrorCode;
-use crate::protocol::guard;
+use crate::protocol::guard::{self, Rest};
 use crate::protocol::primitives::{EncodeError, Fault};
 use crate::protocol::produce::{
     ProduceRequest, ProduceResponse, ProducedPartition, TopicRef, decode_request, encode_response,
@@ -95,7 +95,7 @@ fn damaged_requests_are_refused_or_read_as_the_crate_reads_them() {
             let mut body = frame[body_at..].to_vec();
             draw.damage(&mut body);
             let ours = decode_request(version, &body, 0);
-            let theirs = guard::decode::<TheirRequest>(&body.clone().into(), version, 1 << 20);
+            let theirs = guard::decode::<TheirRequest>(&body.clone().into(), version, 1 << 20, Rest::Refused);
             if let (Ok(ours), Ok(theirs)) = (ours, theirs) {
                 assert_same(&ours, &theirs, &body);
                 agreed += 1;
