@@ -7,6 +7,7 @@ use crate::broker::broker::{find_topic, shown};
 use crate::broker::controller::{Command, Decided, decide};
 use crate::broker::dispatch::{Origin, Request};
 use crate::broker::reply::Outcome;
+use crate::metadata::controller::names::validate_topic_name;
 use crate::metadata::image::{Image, Topic};
 use crate::metadata::record::{NO_LEADER, PartitionRegistration};
 use crate::model::error_code::{ClientError, ErrorCode};
@@ -119,7 +120,10 @@ fn missing(
     refusals: &Refusals,
 ) -> MetadataResponseTopic {
     let refused = wanted.name.as_ref().and_then(|name| refusals.get(name.as_str()));
-    let error = refused.cloned().unwrap_or(error);
+    // A name that no topic can have is called that, whether or not topics may be made.
+    let invalid = wanted.name.as_ref().and_then(|name| validate_topic_name(name).err());
+    let by_name = error.code == ErrorCode::UnknownTopicOrPartition;
+    let error = refused.cloned().or(invalid.filter(|_| by_name)).unwrap_or(error);
     if refused.is_some() {
         origin.refused(|| {
             let name = wanted.name.as_ref().map_or("", |name| name.as_str());
