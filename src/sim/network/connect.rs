@@ -213,7 +213,9 @@ impl Kernel {
             self.network.attempts.remove(key);
             return;
         }
-        let Some(to) = self.machine_at(from, remote.ip()).filter(|to| self.gets_through(from, *to)) else {
+        // Without a way back there is no answer either.
+        let reachable = |to: &usize| self.gets_through(from, *to) && self.gets_through(*to, from);
+        let Some(to) = self.machine_at(from, remote.ip()).filter(reachable) else {
             return self.request_lost(key);
         };
         let listener = self.listener_at(to, remote);
@@ -334,7 +336,7 @@ impl Socket {
             outgoing: ByteQueue::default(),
             under_way: VecDeque::new(),
             under_way_bytes: 0,
-            corked: false,
+            corked: None,
             send_closed: false,
             aborted: false,
             end_sent: false,

@@ -70,8 +70,8 @@ struct Socket {
     outgoing: ByteQueue,
     under_way: VecDeque<Packet>,
     under_way_bytes: usize,
-    /// Whether the sender said that more follows at once.
-    corked: bool,
+    /// Until when small rests are kept back, because the sender said that more follows at once.
+    corked: Option<Instant>,
     send_closed: bool,
     /// Whether it was closed by a reset, which nobody sends again when it is lost.
     aborted: bool,

@@ -163,9 +163,11 @@ impl Kernel {
         self.trace.record(self.now, What::Send, [socket.number(), count as u64, checksum]);
         let state = self.state(socket);
         state.outgoing.push(Bytes::from(bytes));
-        state.corked = sender.more && count == wanted;
-        if state.corked {
-            self.events.push(self.now + CORK_MAX, Event::Uncork { socket });
+        state.corked = None;
+        if sender.more && count == wanted {
+            let until = self.now + CORK_MAX;
+            self.state(socket).corked = Some(until);
+            self.events.push(until, Event::Uncork { socket });
         }
         count as i32
     }
@@ -194,7 +196,7 @@ impl Kernel {
         let window = self.config.network.receive_buffer_bytes.saturating_sub(waiting);
         let arrives = self.now + self.one_way(from, to);
         let state = self.state(socket);
-        while state.under_way_bytes < window && !(state.corked && state.outgoing.count() < FRAME_BYTES) {
+        while state.under_way_bytes < window && !(state.corked.is_some() && state.outgoing.count() < FRAME_BYTES) {
             let most = (window - state.under_way_bytes).min(PACKET_BYTES_MAX);
             let Some(bytes) = state.outgoing.take(most) else { break };
             state.push_packet(arrives, Content::Bytes(bytes));
@@ -217,8 +219,10 @@ impl Kernel {
     }
 
     pub(in crate::sim) fn uncork(&mut self, socket: Key) {
-        if let Some(state) = self.network.sockets.get_mut(socket) {
-            state.corked = false;
+        if let Some(state) = self.network.sockets.get_mut(socket)
+            && state.corked.is_some_and(|until| until <= self.now)
+        {
+            state.corked = None;
             self.transmit(socket);
         }
     }
@@ -437,7 +441,7 @@ impl Kernel {
         let state = self.state(socket);
         let connected = !state.end_sent || state.peer.is_some();
         (state.receive_closed, state.send_closed) = (true, true);
-        state.corked = false;
+        state.corked = None;
         self.serve_receivers(socket);
         self.serve_senders(socket);
         self.answer(reactor, token, if connected { Ok(0) } else { Err(ENOTCONN) });
@@ -449,7 +453,7 @@ impl Kernel {
         let state = self.state(socket);
         let (receivers, senders) = (std::mem::take(&mut state.receivers), std::mem::take(&mut state.senders));
         (state.open, state.receive_closed, state.send_closed) = (false, true, true);
-        state.corked = false;
+        state.corked = None;
         let unread = state.arrived.count() > 0;
         if let Some(process) = state.process {
             self.processes[process].sockets.remove(&socket);
