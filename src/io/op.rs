@@ -12,11 +12,13 @@ use crate::model::ids::ReactorId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fd(pub i32);
 
-/// Names an operation from its submission to its last completion.
+/// Names an operation from its submission to its last completion. The top bit is clear; the low half is a slot number:
+/// small, dense, and used by one operation at a time, so that a backend may keep what it holds for an operation in a
+/// table.
 pub type Token = u64;
 
-/// The name of operations whose completion nobody awaits (closes, wakes, cancels). Many may be under way at a time; a
-/// backend may leave their completions out.
+/// The token of operations whose completion nobody awaits: [`Op::Close`], [`Op::Cancel`] and [`Op::Wake`]. A backend
+/// need not complete them.
 pub const NOBODY: Token = Token::MAX;
 
 /// Bytes to write or to send, in order.
@@ -116,6 +118,21 @@ impl Op {
     /// Whether the completion's `result` is a descriptor that somebody must own.
     pub fn brings_fd(&self) -> bool {
         matches!(self, Op::Open { .. } | Op::Listen { .. } | Op::Accept { .. } | Op::Connect { .. })
+    }
+
+    /// Whether the operation may wait for ever, for a peer say. When nobody awaits it any more it is cancelled: it would
+    /// keep its descriptor open.
+    pub fn may_never_end(&self) -> bool {
+        matches!(
+            self,
+            Op::ReceiveInto { .. }
+                | Op::Receive { .. }
+                | Op::Accept { .. }
+                | Op::Connect { .. }
+                | Op::Send { .. }
+                | Op::SendFile { .. }
+                | Op::StopSignal
+        )
     }
 }
 

@@ -51,6 +51,8 @@ struct Core {
     turn_end: RefCell<Vec<Waker>>,
     links: RefCell<Vec<Rc<dyn Link>>>,
     closing: Closing,
+    /// The main task is done: no turn waits any more.
+    ending: Cell<bool>,
     pool: Pool,
     random: RefCell<Prng>,
     counters: Cell<Counters>,
@@ -104,6 +106,7 @@ struct Operations {
 struct Entry {
     generation: u32,
     brings_fd: bool,
+    may_never_end: bool,
     state: State,
 }
 
@@ -124,7 +127,12 @@ impl Operations {
     fn insert(&mut self, op: &Op, state: State) -> Token {
         self.generation = self.generation.wrapping_add(1) & 0x7fff_ffff;
         let generation = self.generation;
-        let at = self.entries.insert(Entry { generation, brings_fd: op.brings_fd(), state });
+        let at = self.entries.insert(Entry {
+            generation,
+            brings_fd: op.brings_fd(),
+            may_never_end: op.may_never_end(),
+            state,
+        });
         (u64::from(generation) << 32) | at as u64
     }
 
@@ -152,6 +160,7 @@ impl Reactor {
             turn_end: RefCell::default(),
             links: RefCell::default(),
             closing: Closing::default(),
+            ending: Cell::new(false),
             pool,
             random: RefCell::new(Prng::new(u64::from_le_bytes(seed))),
             counters: Cell::default(),
@@ -164,29 +173,29 @@ impl Reactor {
         self.handle.clone()
     }
 
-    /// Takes turns until `main` is done, and returns what it returned. Tasks that still run then are dropped with the
-    /// reactor.
+    /// Takes turns until `main` is done, and returns what it returned. Tasks that still run then are dropped.
     pub fn run<T: 'static>(mut self, main: impl Future<Output = T> + 'static) -> T {
         let result = Rc::new(RefCell::new(None));
-        let slot = Rc::clone(&result);
+        let (slot, core) = (Rc::clone(&result), Rc::clone(&self.handle.core));
         self.handle.spawn(async move {
             let value = main.await;
             *slot.borrow_mut() = Some(value);
+            core.ending.set(true);
         });
         loop {
             self.turn();
             if let Some(value) = result.borrow_mut().take() {
-                // One more turn hands over what the last tasks submitted (closes, wakes).
-                self.handle.core.executor.spawn(std::future::ready(()));
-                self.turn_with(Wait::Not);
+                self.finish();
                 return value;
             }
         }
     }
 
-    /// Takes one turn; sleeps in the backend if there is nothing to do.
-    pub fn turn(&mut self) {
-        self.turn_with(Wait::Forever);
+    /// Drops all tasks, and hands over what they leave behind (closes, wakes) in one more turn.
+    pub fn finish(&mut self) {
+        self.handle.core.ending.set(true);
+        self.handle.core.executor.clear();
+        self.turn();
     }
 
     /// Takes in what has completed since the last turn. For a world that decides itself when a turn is due; a backend
@@ -195,24 +204,12 @@ impl Reactor {
         self.backend.turn(&mut VecDeque::new(), &mut self.completions, Wait::Not);
     }
 
-    /// Whether the next turn would have something to do without waiting.
-    pub fn is_ready(&self) -> bool {
-        let core = &self.handle.core;
-        !self.completions.is_empty()
-            || !core.executor.is_idle()
-            || !core.submissions.borrow().is_empty()
-            || core.deliver()
-    }
-
-    /// When the next timer fires.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.handle.core.timers.next_deadline()
-    }
-
-    fn turn_with(&mut self, longest: Wait) {
+    /// Takes one turn; sleeps in the backend if there is nothing to do.
+    pub fn turn(&mut self) {
         let core = Rc::clone(&self.handle.core);
         let started = self.backend.clocks();
         core.clocks.set(started);
+        // A backend that does not wait itself returns before the sleep is over: it ends here.
         for link in core.links.borrow().iter() {
             link.sleeping(false);
         }
@@ -246,7 +243,7 @@ impl Reactor {
             (true, Some(deadline)) => Wait::Until(deadline),
             (true, None) => Wait::Forever,
         };
-        if longest == Wait::Not {
+        if core.ending.get() {
             wait = Wait::Not;
         }
         if wait != Wait::Not {
@@ -268,6 +265,20 @@ impl Reactor {
         self.backend.turn(&mut submissions, &mut self.completions, wait);
         assert!(submissions.is_empty(), "a backend takes every submission");
         *core.submissions.borrow_mut() = submissions;
+    }
+
+    /// Whether the next turn would have something to do without waiting.
+    pub fn is_ready(&self) -> bool {
+        let core = &self.handle.core;
+        !self.completions.is_empty()
+            || !core.executor.is_idle()
+            || !core.submissions.borrow().is_empty()
+            || core.deliver()
+    }
+
+    /// When the next timer fires.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.handle.core.timers.next_deadline()
     }
 }
 
@@ -368,8 +379,8 @@ impl Handle {
         self.core.executor.spawn(task);
     }
 
-    /// Submits an operation with one completion. Dropping the future abandons it: the operation goes on, what it
-    /// brings is released.
+    /// Submits an operation with one completion. Dropping the future abandons it: the operation goes on (unless it might
+    /// do so for ever: [`Op::may_never_end`]), what it brings is released.
     pub fn submit(&self, op: Op) -> Operation {
         let token = self.core.operations.borrow_mut().insert(&op, State::Single { waker: None, done: None });
         self.core.submissions.borrow_mut().push_back(Submission { token, op });
@@ -457,11 +468,11 @@ impl Drop for Operation {
     }
 }
 
-/// Leaves an operation to itself; true when it still runs.
-fn abandon(core: &Core, token: Token) -> bool {
+/// Leaves an operation to itself, or cancels it if it might run for ever.
+fn abandon(core: &Core, token: Token) {
     let mut operations = core.operations.borrow_mut();
-    let Some(entry) = operations.get(token) else { return false };
-    let brings_fd = entry.brings_fd;
+    let Some(entry) = operations.get(token) else { return };
+    let (brings_fd, may_never_end) = (entry.brings_fd, entry.may_never_end);
     let state = std::mem::replace(&mut entry.state, State::Abandoned);
     let over = match &state {
         State::Single { done, .. } => done.is_some(),
@@ -482,7 +493,9 @@ fn abandon(core: &Core, token: Token) -> bool {
             core.submit_for_nobody(Op::Close { fd: Fd(completion.result) });
         }
     }
-    !over
+    if !over && may_never_end {
+        core.submit_for_nobody(Op::Cancel { token });
+    }
 }
 
 /// A submitted operation with many completions.
@@ -545,8 +558,8 @@ impl OperationStream {
 
 impl Drop for OperationStream {
     fn drop(&mut self) {
-        if !self.finished && abandon(&self.core, self.token) {
-            self.core.submit_for_nobody(Op::Cancel { token: self.token });
+        if !self.finished {
+            abandon(&self.core, self.token);
         }
     }
 }

@@ -7,40 +7,37 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Waker;
-use std::thread::ThreadId;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use async_task::Runnable;
 use slab::Slab;
 
-/// How often [`Executor::clear`] looks again for tasks that were started while others were dropped.
-const CLEAR_ROUNDS_MAX: u32 = 16;
-
-/// The tasks of one reactor and the queue of those that were woken.
+/// The queue of woken tasks of one reactor.
 pub(super) struct Executor {
     ready: Rc<Ready>,
-    /// A waker of each unfinished task: the way to drop tasks that wait for something only they hold.
-    tasks: Rc<RefCell<Slab<Waker>>>,
-}
-
-/// Strikes a task off the list when its future is dropped, finished or not.
-struct Listed {
-    tasks: Rc<RefCell<Slab<Waker>>>,
-    key: usize,
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        let waker = self.tasks.borrow_mut().try_remove(self.key);
-        drop(waker);
-    }
 }
 
 struct Ready {
     queue: RefCell<VecDeque<Runnable>>,
-    owner: ThreadId,
+    /// Every task that is not done, so that none outlives the reactor.
+    tasks: RefCell<Slab<Waker>>,
+    owner: u64,
     polls: Cell<u64>,
+}
+
+thread_local! {
+    /// This thread's number, never used again (asking for the thread's own id costs more than a poll).
+    static THREAD: u64 = {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    };
+}
+
+fn this_thread() -> u64 {
+    THREAD.with(|thread| *thread)
 }
 
 /// The schedule function of every task: a reference to the queue that only its own thread may follow.
@@ -55,30 +52,30 @@ unsafe impl Sync for Schedule {}
 
 impl Schedule {
     fn push(&self, runnable: Runnable) {
-        assert!(std::thread::current().id() == self.0.owner, "a waker left its reactor's thread");
+        assert!(this_thread() == self.0.owner, "a waker left its reactor's thread");
         self.0.queue.borrow_mut().push_back(runnable);
     }
 }
 
 impl Executor {
     pub(super) fn new() -> Executor {
-        let ready = Ready { queue: RefCell::default(), owner: std::thread::current().id(), polls: Cell::new(0) };
-        Executor { ready: Rc::new(ready), tasks: Rc::default() }
+        let ready =
+            Ready { queue: RefCell::default(), tasks: RefCell::default(), owner: this_thread(), polls: Cell::new(0) };
+        Executor { ready: Rc::new(ready) }
     }
 
     /// Starts `future`: polls it once, now, and then whenever it is woken.
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         let schedule = Schedule(Rc::clone(&self.ready));
-        let listed = Listed { tasks: Rc::clone(&self.tasks), key: self.tasks.borrow().vacant_key() };
-        let future = async move {
-            let _listed = listed;
-            future.await;
-        };
+        let mut tasks = self.ready.tasks.borrow_mut();
+        let entry = tasks.vacant_entry();
+        let future = Registered { future, key: entry.key(), ready: Rc::clone(&self.ready) };
         // SAFETY: the future is 'static; it and its output stay on this thread because runnables only ever sit in the
         // queue of the owner's thread and run there (see Schedule).
         let (runnable, task) = unsafe { async_task::spawn_unchecked(future, move |runnable| schedule.push(runnable)) };
+        entry.insert(runnable.waker());
+        drop(tasks);
         task.detach();
-        self.tasks.borrow_mut().insert(runnable.waker());
         self.ready.polls.set(self.ready.polls.get() + 1);
         runnable.run();
     }
@@ -105,20 +102,45 @@ impl Executor {
 
     /// Drops all tasks; used when the reactor ends.
     pub(super) fn clear(&self) {
-        for _ in 0..CLEAR_ROUNDS_MAX {
-            // Dropping a task may wake or start others, so nothing is borrowed while it happens.
-            let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
-            for (_, waker) in tasks {
-                waker.wake();
-            }
-            loop {
-                let Some(runnable) = self.ready.queue.borrow_mut().pop_front() else { break };
+        loop {
+            // Dropping a task may wake others and even start some, so nothing is borrowed while it happens.
+            let woken = self.ready.queue.borrow_mut().pop_front();
+            if let Some(runnable) = woken {
                 drop(runnable);
+                continue;
             }
-            if self.tasks.borrow().is_empty() {
-                return;
+            let waiting = {
+                let mut tasks = self.ready.tasks.borrow_mut();
+                let key = tasks.iter().next().map(|(key, _)| key);
+                key.map(|key| tasks.remove(key))
+            };
+            match waiting {
+                Some(waker) => waker.wake(),
+                None => return,
             }
         }
+    }
+}
+
+/// A task's future, which leaves the list of tasks when it is dropped.
+struct Registered<F> {
+    future: F,
+    key: usize,
+    ready: Rc<Ready>,
+}
+
+impl<F: Future<Output = ()>> Future for Registered<F> {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: `future` is never moved out of the pinned whole, and `drop` does not touch it.
+        unsafe { self.map_unchecked_mut(|whole| &mut whole.future) }.poll(context)
+    }
+}
+
+impl<F> Drop for Registered<F> {
+    fn drop(&mut self) {
+        let waker = self.ready.tasks.borrow_mut().try_remove(self.key);
+        drop(waker);
     }
 }
 
@@ -154,6 +176,6 @@ mod tests {
     fn a_finished_task_is_off_the_list() {
         let executor = Executor::new();
         executor.spawn(std::future::ready(()));
-        assert!(executor.tasks.borrow().is_empty());
+        assert!(executor.ready.tasks.borrow().is_empty());
     }
 }

@@ -45,8 +45,9 @@ pub trait Harness: Copy + Send + Sync + 'static {
     /// A fresh, empty directory, on a file system that takes O_DIRECT.
     fn scratch(&self) -> PathBuf;
 
-    /// A fresh, empty directory on a file system with room for between 1 and 64 MiB.
-    fn small_disk(&self) -> Option<PathBuf> {
+    /// A fresh, empty directory on a file system with room for between 1 and 64 MiB, and what keeps it there. `None`
+    /// when this machine cannot provide one.
+    fn small_disk(&self) -> Option<(PathBuf, Box<dyn Send>)> {
         None
     }
 

@@ -4,3 +4,4 @@
 mod backend;
 mod sim;
 mod sim_backend;
+mod uring;

@@ -70,8 +70,8 @@ impl Harness for Simulated {
         "/scratch".into()
     }
 
-    fn small_disk(&self) -> Option<PathBuf> {
-        Some("/small".into())
+    fn small_disk(&self) -> Option<(PathBuf, Box<dyn Send>)> {
+        Some(("/small".into(), Box::new(())))
     }
 }
 

@@ -289,7 +289,7 @@ pub fn space_is_told(harness: impl Harness) {
 }
 
 pub fn a_full_disk_refuses_and_recovers(harness: impl Harness) {
-    let Some(directory) = harness.small_disk() else { return };
+    let Some((directory, _disk)) = harness.small_disk() else { return };
     harness.one(move |io| async move {
         let (kept, filler) = (directory.join("kept"), directory.join("filler"));
         let file = write_new(&io, &kept, b"kept").await;
