@@ -206,3 +206,19 @@ fn operations_on_the_wrong_kind_of_descriptor_are_refused() {
         assert_eq!(taken.0, -errno::EADDRINUSE);
     });
 }
+
+#[test]
+fn what_waits_on_a_closed_descriptor_keeps_its_socket() {
+    run(ProcessConfig::default(), |io| async move {
+        let (client, server) = pair(&io).await;
+        let mut chunks = io.submit_stream(Op::Receive { fd: server });
+        close(&io, server).await;
+        assert_eq!(send(&io, client, b"still read", false).await, 10);
+        let chunk = chunks.next().await.expect("a chunk");
+        assert!(matches!(&chunk.payload, Payload::Chunk(chunk) if **chunk == *b"still read"));
+        let end = Box::pin(receive(&io, client, 100, false));
+        assert!(first_of(end, io.sleep(Duration::from_secs(10))).await.is_none(), "the peer sees no end");
+        drop(chunks);
+        assert_eq!(receive(&io, client, 100, false).await.0, 0, "and sees it when the receive is gone");
+    });
+}
