@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod base;
+pub mod broker;
 pub mod io;
 pub mod log;
 pub mod metadata;

@@ -14,7 +14,7 @@ fn every_default_is_a_value_its_own_rule_allows() {
 }
 
 #[test]
-fn the_tables_are_complete_and_sorted() {
+fn the_tables_are_complete_sorted_and_documented() {
     assert_eq!(all().len(), 340);
     assert_eq!(TOPIC_CONFIGS.len(), 34);
     assert!(TOPIC_CONFIGS.is_sorted_by_key(|config| config.definition.name));
@@ -26,6 +26,10 @@ fn the_tables_are_complete_and_sorted() {
             assert!(!first || broker.update == UpdateMode::ClusterWide, "{}", broker.name);
             assert!(synonym.factor > 1 || broker.kind == config.definition.kind, "{}", broker.name);
         }
+    }
+    for definition in all().chain(DYNAMIC_ONLY).chain(TOPIC_CONFIGS.iter().map(|config| &config.definition)) {
+        let documentation = definition.documentation;
+        assert!(documentation.ends_with('.') && documentation.len() > 15, "{}: {documentation}", definition.name);
     }
     assert_eq!(find_topic("internal.segment.bytes").map(|config| config.definition.kind), Some(ConfigType::Int));
     assert_eq!(find_topic("nope"), None);
