@@ -54,3 +54,15 @@ def refused(codes, action, *arguments, **options):
             raise AssertionError(f"expected {' or '.join(allowed)}, got {error}") from error
         return error
     raise AssertionError(f"expected {' or '.join(allowed)}, but it succeeded with {result!r}")
+
+
+def eventually(read, expected, what):
+    """Repeats `read` until it returns the expected: what a controller has decided reaches the metadata a moment later."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return equal(read(), expected, what)
+        except (AssertionError, Refused):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
