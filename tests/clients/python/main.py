@@ -1,4 +1,4 @@
-"""main.py --bootstrap HOST:PORT [--client NAME]                          all cases of all clients, or of one
+"""main.py --bootstrap HOST:PORT [--client NAME] [--only TEXT]            all cases, or those of one client, or named so
 main.py --bootstrap HOST:PORT --client NAME write TOPIC:SEED:CODEC...  sends generated records to new topics
 main.py --bootstrap HOST:PORT --client NAME verify TOPIC:SEED...       reads them back, whoever wrote them
 """
@@ -17,6 +17,7 @@ def arguments():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--client", choices=CLIENTS)
+    parser.add_argument("--only", default="")
     parser.add_argument("verb", nargs="?", choices=("write", "verify"))
     parser.add_argument("topics", nargs="*")
     return parser.parse_args()
@@ -39,7 +40,7 @@ def run_verb(report, client, verb, topics):
 
 def main():
     options = arguments()
-    report = Report("python")
+    report = Report("python", options.only)
     for name in [options.client] if options.client else CLIENTS:
         module = importlib.import_module(CLIENTS[name])
         client = module.Client(options.bootstrap)
