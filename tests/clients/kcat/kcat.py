@@ -60,7 +60,11 @@ def formatted(record):
     def length(data):
         return -1 if data is None else len(data)
 
-    headers = b",".join(name.encode() + b"=" + (b"NULL" if value is None else value) for name, value in record.headers)
+    def text(value):
+        # kcat prints header values as C strings.
+        return b"NULL" if value is None else value.split(b"\0")[0]
+
+    headers = b",".join(name.encode() + b"=" + text(value) for name, value in record.headers)
     numbers = f"{record.partition} {record.offset} {record.timestamp} {length(record.key)} {length(record.value)} "
     return numbers.encode() + b"[" + headers + b"] " + (record.key or b"") + b" " + (record.value or b"") + b"\n"
 
