@@ -115,7 +115,7 @@ start() {
 
 wait_until_up() {
   for ((tenth = 0; tenth < START_SECONDS_MAX * 10; tenth++)); do
-    grep -q 'Kafka Server started' "$data/broker.log" && return
+    grep -qs 'Kafka Server started' "$data/broker.log" && return
     running || { tail -n 20 "$data/broker.log" >&2; fail "the broker ended while it started"; }
     sleep 0.1
   done

@@ -34,6 +34,12 @@ need_debian() {
   return 1
 }
 
+# start_suite PROGRAM ARGUMENT...: becomes the suite's program, unless only its installation is asked for.
+start_suite() {
+  [[ -z "${CLIENTS_INSTALL_ONLY:-}" ]] || exit 0
+  exec "$@"
+}
+
 # The virtual environment of the Python clients, which the suites written in Python run in.
 PYTHON="$WORK/python-venv/bin/python"
 

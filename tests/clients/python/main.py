@@ -33,9 +33,12 @@ def run_cases(report, client):
 
 def run_verb(report, client, verb, topics):
     for place in topics:
-        topic, seed, *codec = place.split(":")
-        action = getattr(cases, verb)
-        report.run(f"{client.name}/{verb} {topic}", action, client, topic, int(seed), *codec)
+        topic, seed, codec = (place + ":none").split(":")[:3]
+        name, where = f"{client.name}/{verb} {topic}", (client, topic, int(seed))
+        if verb == "write":
+            report.run(name, cases.write, *where, codec)
+        else:
+            report.run(name, cases.verify, *where)
 
 
 def main():

@@ -2,7 +2,7 @@
 
 Each step starts a Java virtual machine, so that the cases ask a tool as little as shows that it works. Left out for
 now, because they cannot do without consumer groups: kafka-consumer-perf-test, kafka-verifiable-consumer,
-kafka-console-consumer without --partition.
+kafka-e2e-latency (it commits), kafka-console-consumer without --partition.
 """
 
 import argparse
@@ -180,11 +180,6 @@ class Cases:
         assert "low_watermark: 40" in output, output
         equal(self.offsets(topic, "earliest"), [(0, 40)], "earliest offset")
 
-    def latency(self):
-        topic = self.topic("latency", "--partitions", 1)
-        output = self.succeed("kafka-e2e-latency", "--topic", topic, "--num-records", 200, "--producer-acks", "all", "--record-size", 100)
-        assert re.search(r"Percentiles: 50th = \d+, 99th = \d+", output), output
-
     def cluster(self):
         assert re.search(r"Cluster ID: \S+", self.succeed("kafka-cluster", "cluster-id")), "no cluster id"
         versions = self.succeed("kafka-broker-api-versions")
@@ -203,7 +198,6 @@ class Cases:
             "verifiable-producer": self.verifiable_producer,
             "get-offsets": self.get_offsets,
             "delete-records": self.delete_records,
-            "end-to-end-latency": self.latency,
         }
 
 
