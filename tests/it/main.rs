@@ -2,6 +2,7 @@
 
 #[macro_use]
 mod backend;
+mod broker;
 mod engine;
 mod sim;
 mod sim_backend;

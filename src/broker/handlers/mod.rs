@@ -1,0 +1,40 @@
+//! One file an API: a decoded request in, an outcome out.
+//!
+//! **Owns:** what each API answers, and in which words it refuses.
+//!
+//! **Never:** sees a segment or a socket; decides what the controller decides; holds a frame longer than it reads it.
+//!
+//! **Start reading at** [`produce`] and [`fetch`].
+
+pub mod alter_configs;
+pub mod api_versions;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_topic_partitions;
+pub mod fetch;
+pub mod find_coordinator;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+
+use crate::model::error_code::ClientError;
+use crate::protocol::StrBytes;
+
+/// A text as messages carry it.
+pub fn text(text: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(text.into())
+}
+
+/// An outcome as the two fields that most replies have for it.
+pub fn error_fields(outcome: Result<(), &ClientError>) -> (i16, Option<StrBytes>) {
+    match outcome {
+        Ok(()) => (0, None),
+        Err(error) => (error.code.code(), Some(text(error.message.clone()))),
+    }
+}

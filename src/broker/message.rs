@@ -1,0 +1,174 @@
+//! What crosses the mesh, as plain data: questions of one reactor to another, and their answers.
+//!
+//! A request that touches partitions of another reactor costs one message there and one back, however many partitions
+//! it touches. Requests carry slices of the frame, replies carry results and slices or file ranges of the log.
+
+use std::sync::Arc;
+
+use super::controller::{Command, Decided};
+use super::stats::ReactorStats;
+use crate::base::block::Slice;
+use crate::base::time::Instant;
+use crate::io::socket::Accepted;
+use crate::metadata::delta::Changes;
+use crate::metadata::image::Image;
+use crate::model::error_code::ClientError;
+use crate::model::ids::PartitionId;
+use crate::model::offset::{LeaderEpoch, Offset};
+use crate::shard::{Acks, Appended, Fetched, Isolation, RecoveredPart, TimestampOffset};
+
+/// Names a question of one reactor until it is answered.
+pub type CallId = u64;
+
+/// A message from one reactor to another.
+pub enum Message {
+    /// A question.
+    Ask {
+        /// Its name among the asker's.
+        call: CallId,
+        /// What is asked.
+        ask: Ask,
+    },
+    /// The answer to a question.
+    Answer {
+        /// The question's name.
+        call: CallId,
+        /// The answer.
+        answer: Answer,
+    },
+    /// A question that waits (for data) is to be answered now with what there is.
+    Hurry {
+        /// The question's name among the sender's.
+        call: CallId,
+    },
+    /// A connection to take on, and the number of the listener that accepted it.
+    Connection(Box<Accepted>, usize),
+    /// A connection that the receiver had handed over is gone.
+    ConnectionClosed,
+}
+
+/// What a reactor starts with.
+pub struct Start {
+    /// The metadata as it was recovered.
+    pub image: Arc<Image>,
+    /// What its storage holds.
+    pub part: RecoveredPart,
+}
+
+/// A question.
+pub enum Ask {
+    /// Start with this; the first question to every reactor but the one that leads.
+    Start(Box<Start>),
+    /// Append batches, in order.
+    Produce(Box<Produce>),
+    /// Read, perhaps after a wait.
+    Fetch(Box<Fetch>),
+    /// Offsets by time.
+    Offsets(Vec<OffsetQuestion>),
+    /// Where epochs end.
+    EpochEnds(Vec<EpochQuestion>),
+    /// A new image: open, close and configure what it says, then answer.
+    Publish(Box<Publication>),
+    /// A decision of the controller.
+    Decide(Box<Command>),
+    /// What the reactor counts.
+    Stats,
+    /// Take on nothing more and answer what is in flight.
+    Stop,
+    /// Finish the storage.
+    Shutdown,
+}
+
+/// An answer; each question has its own kind.
+pub enum Answer {
+    /// How many partitions were opened, and how many logs that no topic has any more were removed; or why the reactor
+    /// cannot start.
+    Started(Result<(usize, usize), String>),
+    /// One result a batch.
+    Produced(Vec<Result<Appended, ClientError>>),
+    /// One result a partition.
+    Fetched(Vec<Result<Fetched, ClientError>>),
+    /// One result a partition.
+    Offsets(Vec<Result<TimestampOffset, ClientError>>),
+    /// One result a partition.
+    EpochEnds(Vec<Result<(LeaderEpoch, Offset), ClientError>>),
+    /// The image is in force there.
+    Published,
+    /// What was decided.
+    Decided(Box<Decided>),
+    /// The reactor's counts.
+    Stats(Box<ReactorStats>),
+    /// Nothing is in flight there any more.
+    Stopped,
+    /// The storage is finished.
+    Finished,
+}
+
+/// Batches of one request for one reactor.
+pub struct Produce {
+    /// When the answer is due.
+    pub acks: Acks,
+    /// Partition and batch, in the order of the request.
+    pub batches: Vec<(PartitionId, Slice)>,
+}
+
+/// Partitions of one fetch on one reactor.
+#[derive(Clone)]
+pub struct Fetch {
+    /// What may be seen.
+    pub isolation: Isolation,
+    /// Bytes of all partitions together at most, but for one batch.
+    pub bytes_max: u32,
+    /// Bytes to wait for, 0 not to wait.
+    pub bytes_min: u32,
+    /// Until when to wait.
+    pub deadline: Instant,
+    /// The partitions, in the order in which room is given out.
+    pub parts: Vec<FetchPart>,
+}
+
+/// One partition of a fetch.
+#[derive(Clone, Copy)]
+pub struct FetchPart {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset.
+    pub offset: Offset,
+    /// Bytes at most, but for the first batch of the fetch.
+    pub bytes_max: u32,
+    /// The leader epoch that the client knows, -1 for none.
+    pub current_leader_epoch: LeaderEpoch,
+}
+
+/// A question for an offset by time.
+#[derive(Clone, Copy)]
+pub struct OffsetQuestion {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Milliseconds, or one of [`crate::model::offset::list_offsets`].
+    pub timestamp: i64,
+    /// What may be seen.
+    pub isolation: Isolation,
+    /// The leader epoch that the client knows, -1 for none.
+    pub current_leader_epoch: LeaderEpoch,
+}
+
+/// A question for the end of an epoch.
+#[derive(Clone, Copy)]
+pub struct EpochQuestion {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The epoch.
+    pub epoch: LeaderEpoch,
+    /// The leader epoch that the client knows, -1 for none.
+    pub current_leader_epoch: LeaderEpoch,
+}
+
+/// A new image and what is new in it.
+#[derive(Clone)]
+pub struct Publication {
+    /// The image.
+    pub image: Arc<Image>,
+    /// How it differs from the one before.
+    pub changes: Arc<Changes>,
+}

@@ -1,0 +1,111 @@
+//! A broker as a process of its own, on a scratch directory.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a broker may take to serve, or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running broker; killed when dropped.
+pub struct Broker {
+    child: Child,
+    pub address: SocketAddr,
+    lines: mpsc::Receiver<String>,
+    pub data: PathBuf,
+}
+
+impl Broker {
+    /// Starts a broker on `data` with small journals and further flags; waits until it serves.
+    pub fn start(data: &Path, flags: &[&str]) -> Broker {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_flumen"))
+            .args(["--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--pin-cores", "false"])
+            .args(["--memory", "256MiB", "--journal-bytes", "64MiB", "--journal-file-bytes", "4MiB"])
+            .args(["--write-back-bytes", "16MiB", "--disk-reserve-bytes", "1MiB"])
+            .args(flags)
+            .env("NO_COLOR", "1")
+            .env_remove("FLUMEN_CONFIG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program was built");
+        let stderr = child.stderr.take().unwrap();
+        let (sender, lines) = mpsc::channel();
+        thread::Builder::new()
+            .name("broker log".to_owned())
+            .spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        return;
+                    }
+                }
+            })
+            .unwrap();
+        let mut broker = Broker { child, address: ([127, 0, 0, 1], 0).into(), lines, data: data.to_owned() };
+        let line = broker.wait_for_line("listening");
+        let address = line.rsplit("address=").next().unwrap().trim();
+        broker.address = address.parse().unwrap_or_else(|_| panic!("no address in '{line}'"));
+        broker.wait_for_line("serving");
+        broker
+    }
+
+    /// The next log line that contains `text`.
+    pub fn wait_for_line(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("no line with '{text}' came; there were:\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    /// Asks the broker to stop, and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
+        assert!(killed.success());
+        self.wait()
+    }
+
+    /// Ends the broker as a power cut of the process would.
+    pub fn kill(mut self) -> PathBuf {
+        self.child.kill().unwrap();
+        self.wait();
+        self.data.clone()
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            pause(Duration::from_millis(5));
+        }
+        panic!("the broker did not end within {PATIENCE:?}");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Lets time pass for another process.
+pub fn pause(duration: Duration) {
+    thread::sleep(duration);
+}
