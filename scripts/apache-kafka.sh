@@ -16,6 +16,7 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 PROJECT="$ROOT/tests/clients/apache-kafka"
 WORK="${CLIENTS_WORK:-$ROOT/tests/clients/.work}"
 CLASSPATH_FILE="$WORK/apache-kafka/classpath"
+CLASS_ARCHIVE="$WORK/apache-kafka/tools.jsa"
 START_SECONDS_MAX=60
 STOP_SECONDS_MAX=60
 DEFAULT_PORT=19092
@@ -23,6 +24,17 @@ DEFAULT_PORT=19092
 fail() { echo "apache-kafka.sh: $*" >&2; exit 1; }
 
 usage() { sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2; exit 2; }
+
+# A tool lives for a second or two: the cheap collector and the first compiler tier start fastest.
+TOOL_JAVA=(java "-Dlog4j2.configurationFile=$PROJECT/log4j2-tools.xml" -Xlog:disable -XX:+UseSerialGC -XX:TieredStopAtLevel=1)
+
+# Archives the parsed classes of a tool that asks a broker which is not there: with them a tool starts in half the time.
+archive_classes() {
+  printf '%s\n' default.api.timeout.ms=500 request.timeout.ms=500 > "$WORK/apache-kafka/archive.properties"
+  rm -f "$CLASS_ARCHIVE"
+  "${TOOL_JAVA[@]}" -XX:ArchiveClassesAtExit="$CLASS_ARCHIVE" -cp "$1" org.apache.kafka.tools.TopicCommand --list \
+    --bootstrap-server 127.0.0.1:1 --command-config "$WORK/apache-kafka/archive.properties" > /dev/null 2>&1 || true
+}
 
 # Resolves the jars once per state of pom.xml.
 resolve_classpath() {
@@ -32,8 +44,8 @@ resolve_classpath() {
     if [[ ! -s "$CLASSPATH_FILE" || "$PROJECT/pom.xml" -nt "$CLASSPATH_FILE" ]]; then
       mvn -q -B -f "$PROJECT/pom.xml" dependency:build-classpath \
         -Dmdep.outputFile="$CLASSPATH_FILE.new" >&2 || fail "maven cannot resolve $PROJECT/pom.xml"
+      archive_classes "$(cat "$CLASSPATH_FILE.new")"
       mv "$CLASSPATH_FILE.new" "$CLASSPATH_FILE"
-      touch "$CLASSPATH_FILE"
     fi
   ) 9>"$WORK/apache-kafka/lock"
 }
@@ -103,7 +115,7 @@ start() {
 
 wait_until_up() {
   for ((tenth = 0; tenth < START_SECONDS_MAX * 10; tenth++)); do
-    grep -q 'Kafka Server started' "$data/broker.log" && return
+    grep -qs 'Kafka Server started' "$data/broker.log" && return
     running || { tail -n 20 "$data/broker.log" >&2; fail "the broker ended while it started"; }
     sleep 0.1
   done
@@ -156,7 +168,6 @@ declare -A TOOLS=(
   [kafka-verifiable-producer]=org.apache.kafka.tools.VerifiableProducer
 )
 
-# A tool lives for a second or two: the cheap collector and the first compiler tier start fastest.
 tool() {
   (($#)) || { printf '%s\n' "${!TOOLS[@]}" | sort; return; }
   local class="${TOOLS[$1]:-}"
@@ -164,8 +175,8 @@ tool() {
   [[ -n "$class" ]] || fail "unknown tool $1"
   shift
   resolve_classpath
-  exec java -cp "$(cat "$CLASSPATH_FILE")" "-Dlog4j2.configurationFile=$PROJECT/log4j2-tools.xml" \
-    "-Xmx${TOOL_HEAP:-256m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "$class" "$@"
+  exec "${TOOL_JAVA[@]}" -XX:SharedArchiveFile="$CLASS_ARCHIVE" "-Xmx${TOOL_HEAP:-256m}" \
+    -cp "$(cat "$CLASSPATH_FILE")" "$class" "$@"
 }
 
 (($#)) || usage

@@ -185,12 +185,23 @@ impl Reactor {
         loop {
             self.turn();
             if let Some(value) = result.borrow_mut().take() {
-                // One more turn hands over what the last tasks leave behind (closes, wakes).
-                self.handle.core.executor.clear();
-                self.turn();
+                self.finish();
                 return value;
             }
         }
+    }
+
+    /// Drops all tasks, and hands over what they leave behind (closes, wakes) in one more turn.
+    pub fn finish(&mut self) {
+        self.handle.core.ending.set(true);
+        self.handle.core.executor.clear();
+        self.turn();
+    }
+
+    /// Takes in what has completed since the last turn. For a world that decides itself when a turn is due; a backend
+    /// that waits has done this by waiting.
+    pub fn collect(&mut self) {
+        self.backend.turn(&mut VecDeque::new(), &mut self.completions, Wait::Not);
     }
 
     /// Takes one turn; sleeps in the backend if there is nothing to do.
@@ -198,6 +209,7 @@ impl Reactor {
         let core = Rc::clone(&self.handle.core);
         let started = self.backend.clocks();
         core.clocks.set(started);
+        // A backend that does not wait itself returns before the sleep is over: it ends here.
         for link in core.links.borrow().iter() {
             link.sleeping(false);
         }
@@ -253,12 +265,6 @@ impl Reactor {
         self.backend.turn(&mut submissions, &mut self.completions, wait);
         assert!(submissions.is_empty(), "a backend takes every submission");
         *core.submissions.borrow_mut() = submissions;
-    }
-
-    /// Takes in what has completed since the last turn. For a world that decides itself when a turn is due; a backend
-    /// that waits has done this by waiting.
-    pub fn collect(&mut self) {
-        self.backend.turn(&mut VecDeque::new(), &mut self.completions, Wait::Not);
     }
 
     /// Whether the next turn would have something to do without waiting.

@@ -143,3 +143,39 @@ impl<F> Drop for Registered<F> {
         drop(waker);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::task::Waker;
+
+    use super::Executor;
+
+    #[test]
+    fn clear_drops_a_task_that_waits_for_what_only_it_holds() {
+        let executor = Executor::new();
+        let witness = Rc::new(());
+        let held = Rc::clone(&witness);
+        let own_waker: Rc<RefCell<Option<Waker>>> = Rc::default();
+        executor.spawn(async move {
+            let _held = held;
+            std::future::poll_fn::<(), _>(|context| {
+                *own_waker.borrow_mut() = Some(context.waker().clone());
+                std::task::Poll::Pending
+            })
+            .await;
+        });
+        assert_eq!(executor.run(10), 0);
+        assert_eq!(Rc::strong_count(&witness), 2);
+        executor.clear();
+        assert_eq!(Rc::strong_count(&witness), 1);
+    }
+
+    #[test]
+    fn a_finished_task_is_off_the_list() {
+        let executor = Executor::new();
+        executor.spawn(std::future::ready(()));
+        assert!(executor.ready.tasks.borrow().is_empty());
+    }
+}

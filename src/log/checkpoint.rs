@@ -232,11 +232,7 @@ fn decode_slot(slot: &[u8]) -> Option<(u64, u64)> {
 /// What is wrong with it, and where.
 pub fn parse(content: &[u8]) -> std::result::Result<Vec<FoundRecord>, String> {
     let slots = content.chunks(SLOT_BYTES).take(2).filter_map(decode_slot);
-    let Some((_, valid)) = slots.max() else {
-        // A file that was being made when the power went has nothing but zeros, or nothing.
-        let unused = content.iter().all(|byte| *byte == 0);
-        return if unused { Ok(Vec::new()) } else { Err("neither of its two headers is valid".into()) };
-    };
+    let Some((_, valid)) = slots.max() else { return Err("neither of its two headers is valid".into()) };
     let Some(content) = usize::try_from(valid).ok().and_then(|valid| content.get(..valid)) else {
         return Err(format!("{valid} bytes should be there, and {} are", content.len()));
     };
@@ -298,11 +294,11 @@ impl Checkpoint {
         let old = if full { self.file.take() } else { None };
         let (mut content, mut places) = (Vec::new(), Vec::new());
         if fresh || full {
-            content.resize(FILE_HEADER_BYTES, 0);
             if let Some((_, path)) = &old {
                 self.carry(path, &mut content, &mut places).await?;
             }
             self.create().await?;
+            places.iter_mut().for_each(|(_, at, _)| *at += FILE_HEADER_BYTES as u64);
         }
         for (id, record) in records {
             places.push((*id, self.bytes.get() + content.len() as u64, record.len() as u32));
@@ -325,16 +321,24 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Makes a file without records. It gets its name when its header is durable.
     async fn create(&self) -> Result<()> {
         let directory = self.config.checkpoint_directory();
         let number = self.number.get();
         self.number.set(number + 1);
         let path = directory.join(format!("{:06}-{:02}-{number:04}.checkpoint", self.chain.epoch, self.chain.reactor));
+        let unnamed = path.with_extension("new");
         let mode = OpenMode { write: true, create: true, truncate: true, ..OpenMode::default() };
-        let file = File::open(&self.io, &path, mode).await?;
+        let file = File::open(&self.io, &unnamed, mode).await?;
+        let mut header = encode_slot(0, FILE_HEADER_BYTES as u64);
+        header.resize(FILE_HEADER_BYTES, 0);
+        file::append_copied(&self.io, &file, 0, &header).await?;
+        file.sync(&self.io, false).await?;
+        file::rename(&self.io, &unnamed, &path).await?;
         file::sync_directory(&self.io, &directory).await?;
         *self.file.borrow_mut() = Some((file, path));
-        self.bytes.set(0);
+        self.bytes.set(FILE_HEADER_BYTES as u64);
+        self.sequence.set(0);
         Ok(())
     }
 

@@ -45,6 +45,8 @@ pub enum StageError {
     Failed(String),
     /// The machine has no memory left.
     Memory,
+    /// The storage is being shut down.
+    Closed,
 }
 
 /// The journal of one reactor.
@@ -60,6 +62,9 @@ struct Inner {
     files: JournalFiles,
     state: RefCell<State>,
     stats: RefCell<JournalStats>,
+    /// Nothing more is staged.
+    closed: Cell<bool>,
+    /// The pump is to end.
     stopping: Cell<bool>,
 }
 
@@ -171,6 +176,7 @@ impl Journal {
             files,
             state: RefCell::new(state),
             stats: RefCell::default(),
+            closed: Cell::new(false),
             stopping: Cell::new(false),
         };
         let journal = Journal { inner: Rc::new(inner) };
@@ -187,6 +193,9 @@ impl Journal {
         let state = &mut *self.inner.state.borrow_mut();
         if let Some(failure) = &state.failure {
             return Err(StageError::Failed(failure.clone()));
+        }
+        if self.inner.closed.get() {
+            return Err(StageError::Closed);
         }
         let need = ENTRY_HEADER_BYTES + payload + RUN_REST_BYTES;
         if let Some(open) = &state.open {
@@ -373,8 +382,10 @@ impl Journal {
         }
     }
 
-    /// Ends the pump once everything is durable.
+    /// Refuses what is to be staged from here on, and ends the pump once everything is durable; false when the storage is
+    /// offline.
     pub async fn shutdown(&self) -> bool {
+        self.inner.closed.set(true);
         let settled = self.settled().await;
         self.inner.stopping.set(true);
         if let Some(waker) = self.inner.state.borrow_mut().pump.take() {

@@ -16,7 +16,7 @@ use super::context::Context;
 use super::directory::Access;
 use super::group::{ENTRY_HEADER_BYTES, Entry, EntryKind};
 use super::journal::{StageError, Urgency};
-use super::journal_file::{JournalFile, OldFile};
+use super::journal_file::{JournalFile, OldChain};
 use super::leader_epochs::{InvalidEpoch, LeaderEpochs};
 use super::recovery::{Change, RecoveredLog};
 use super::run::{RunBuffer, SealedRun, block_floor};
@@ -71,6 +71,8 @@ pub enum AppendError {
     Offline(String),
     /// The machine has no memory left.
     Memory,
+    /// The storage is being shut down.
+    Closed,
 }
 
 impl From<StageError> for AppendError {
@@ -79,6 +81,7 @@ impl From<StageError> for AppendError {
             StageError::Full => AppendError::Busy,
             StageError::Failed(reason) => AppendError::Offline(reason),
             StageError::Memory => AppendError::Memory,
+            StageError::Closed => AppendError::Closed,
         }
     }
 }
@@ -100,8 +103,8 @@ pub struct DirtyRange {
 pub enum Need {
     /// A file of this process start.
     Current(Arc<JournalFile>),
-    /// A file of an earlier one.
-    Old(Arc<OldFile>),
+    /// A journal of an earlier one.
+    Old(Arc<OldChain>),
 }
 
 /// One partition's log.
@@ -350,6 +353,9 @@ impl State {
     fn evictable_end(&self, segment: Offset) -> u32 {
         let end = self.segments.iter().find(|one| one.base == segment).map_or(0, |one| one.end);
         let missing = self.stored_end(segment, end);
+        if segment != self.active().base && missing == end {
+            return end;
+        }
         let at_edge = self.edge.segment == segment
             && self.edge.start == block_floor(missing)
             && self.edge.start as usize + self.edge.bytes.len() >= missing as usize;
@@ -376,18 +382,20 @@ impl State {
         self.tail = tail;
     }
 
-    /// Moves the few batches that only a checkpoint record and the memory hold out of the journal's large blocks.
-    pub fn compact_tail(&mut self, pool: &Pool, segment: Offset, end: u32) {
+    /// Moves the few batches between `stored` and `end`, which only a checkpoint record and the memory hold, out of the
+    /// journal's large blocks.
+    pub fn compact_tail(&mut self, pool: &Pool, stored: u32, end: u32) {
+        let segment = self.edge.segment;
         self.evict(0);
-        let Some(first) = self.tail.iter().next() else { return };
-        if first.segment != segment || first.bytes.block_bytes() == BLOCK_ALIGN {
+        // A run may have brought them to the segment meanwhile.
+        let first = self.tail.iter().find(|batch| batch.segment == segment && batch.position == stored);
+        if stored == end || first.is_none_or(|first| first.bytes.block_bytes() == BLOCK_ALIGN) {
             return;
         }
-        let start = block_floor(first.position);
-        let Some(mut block) = pool.block_unlimited((end - start) as usize, Use::Tail) else { return };
-        self.copy(segment, start, &mut block[..(end - start) as usize]);
-        let slice = block.into_slice((end - start) as usize);
-        self.tail.rebase(&slice, segment, start, end);
+        let Some(mut block) = pool.block_unlimited((end - stored) as usize, Use::Tail) else { return };
+        self.copy(segment, stored, &mut block[..(end - stored) as usize]);
+        let slice = block.into_slice((end - stored) as usize);
+        self.tail.rebase(&slice, segment, stored, end);
     }
 
     fn must_roll(&self, header: &BatchHeader, bytes: u32, wall_ms: i64) -> bool {

@@ -22,6 +22,8 @@ use crate::record::{Corruption, check_stored, timestamp};
 const READ_BYTES_MAX: u32 = 1 << 20;
 /// The least that a read brings, so that a search looks at more than one batch.
 const READ_BYTES_MIN: u32 = 64 << 10;
+/// How often index files are read again because they grew meanwhile.
+const INDEX_TRIES: u32 = 4;
 /// How often, and after how long, memory for a read is asked for again.
 const MEMORY_TRIES: u32 = 200;
 const MEMORY_PAUSE: Duration = Duration::from_millis(1);
@@ -239,33 +241,45 @@ impl Log {
 
     /// Makes sure that a segment's indexes are in memory.
     async fn load_indexes(self: &Rc<Self>, base: Offset) -> Result<(), ReadError> {
-        let (offsets, times, end, next_offset) = {
-            let state = self.state();
-            let Some(segment) = state.segments.iter().find(|segment| segment.base == base) else { return Ok(()) };
-            if segment.indexes.whole {
+        for _ in 0..INDEX_TRIES {
+            let (on_file, end, next_offset, finished) = {
+                let state = self.state();
+                let Some(segment) = state.segments.iter().find(|segment| segment.base == base) else { return Ok(()) };
+                if segment.indexes.whole {
+                    return Ok(());
+                }
+                (segment.indexes.on_file(), segment.end, segment.next_offset, segment.finished)
+            };
+            let (offsets, times) = on_file;
+            let offset_bytes = offsets.entries * Indexes::OFFSET_ENTRY_BYTES;
+            let time_bytes = times.entries * Indexes::TIME_ENTRY_BYTES;
+            let offset_bytes = self.index_file(base, Kind::Index, offset_bytes, offsets.crc, finished).await;
+            let time_bytes = self.index_file(base, Kind::TimeIndex, time_bytes, times.crc, finished).await;
+            let (Some(offset_bytes), Some(time_bytes)) = (offset_bytes, time_bytes) else { break };
+            let offsets = OffsetIndex::decode(base, &offset_bytes, u64::from(end));
+            let times = TimeIndex::decode(base, &time_bytes, next_offset);
+            let (Ok(offsets), Ok(times)) = (offsets, times) else { break };
+            let mut state = self.state_mut();
+            let Some(segment) = state.segments.iter_mut().find(|segment| segment.base == base) else { return Ok(()) };
+            // Write-back may have moved entries from memory to the files meanwhile: then the files are read again.
+            if segment.indexes.on_file() == on_file {
+                segment.indexes.load(offsets, times);
                 return Ok(());
             }
-            let indexes = &segment.indexes;
-            (indexes.offsets_on_file, indexes.times_on_file, segment.end, segment.next_offset)
-        };
-        let offset_bytes =
-            self.index_file(base, Kind::Index, offsets.entries * Indexes::OFFSET_ENTRY_BYTES, offsets.crc).await;
-        let time_bytes =
-            self.index_file(base, Kind::TimeIndex, times.entries * Indexes::TIME_ENTRY_BYTES, times.crc).await;
-        let (Some(offset_bytes), Some(time_bytes)) = (offset_bytes, time_bytes) else {
-            return self.rebuild_indexes(base).await;
-        };
-        let offsets = OffsetIndex::decode(base, &offset_bytes, u64::from(end));
-        let times = TimeIndex::decode(base, &time_bytes, next_offset);
-        let (Ok(offsets), Ok(times)) = (offsets, times) else { return self.rebuild_indexes(base).await };
-        let mut state = self.state_mut();
-        let Some(segment) = state.segments.iter_mut().find(|segment| segment.base == base) else { return Ok(()) };
-        segment.indexes.load(offsets, times);
-        Ok(())
+        }
+        self.rebuild_indexes(base).await
     }
 
-    /// The part of an index file that counts; `None` (and a log line) when it is not what was written.
-    async fn index_file(self: &Rc<Self>, base: Offset, kind: Kind, bytes: u32, crc: u32) -> Option<Vec<u8>> {
+    /// The part of an index file that counts; `None` (and a log line) when it is not what was written. While a segment is
+    /// appended to its index files are not synced, so after a power cut that is nothing to worry about.
+    async fn index_file(
+        self: &Rc<Self>,
+        base: Offset,
+        kind: Kind,
+        bytes: u32,
+        crc: u32,
+        finished: bool,
+    ) -> Option<Vec<u8>> {
         let path = self.context.directory.path(self.name(), base, kind);
         let why = match file::read_whole(&self.context.io, &path, u64::from(u32::MAX)).await {
             Ok(Some(content)) => match content.get(..bytes as usize) {
@@ -277,7 +291,11 @@ impl Log {
             Ok(None) => "it does not exist".into(),
             Err(error) => error.to_string(),
         };
-        tracing::error!("{} is damaged at position 0: {why}; it is rebuilt from the segment", path.display());
+        if finished {
+            tracing::error!("{} is damaged at position 0: {why}; it is rebuilt from the segment", path.display());
+        } else {
+            tracing::info!("{} is rebuilt from the segment: {why}", path.display());
+        }
         None
     }
 

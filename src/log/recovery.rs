@@ -12,7 +12,7 @@ use super::checkpoint::{self, FoundRecord, LogRecord};
 use super::config::StorageConfig;
 use super::directory::{Kind, file_name};
 use super::group::{Chain, Entry, EntryKind, FileHeader, Found, GROUPS_START, find_group};
-use super::journal_file::OldFile;
+use super::journal_file::OldChain;
 use super::run::{block_floor, prefix_crc};
 use crate::base::block::{Appender, BLOCK_ALIGN, Block, Slice, Use};
 use crate::base::map::Map;
@@ -136,8 +136,8 @@ pub struct RecoveredLog {
     pub changes: Vec<Change>,
     /// The version after the last change.
     pub version: u64,
-    /// The first journal file that holds a change.
-    pub need: Option<Arc<OldFile>>,
+    /// The first journal that holds a change.
+    pub need: Option<Arc<OldChain>>,
     /// The log end offset after the last change.
     next_offset: Option<Offset>,
 }
@@ -292,32 +292,47 @@ impl Recovery {
         released: &Arc<Mutex<Vec<PathBuf>>>,
         spares: &mut Vec<PathBuf>,
     ) -> Result<()> {
-        // Each file holds the next one, so the holders are made from the last file to the first.
-        let mut holders: Vec<Arc<OldFile>> = Vec::with_capacity(parts.len());
-        for part in parts.iter().rev() {
-            let next = holders.last().cloned();
-            holders.push(Arc::new(OldFile::new(part.path.clone(), released, next)));
-        }
-        holders.reverse();
+        let paths = parts.iter().map(|part| part.path.clone()).collect();
+        let holder = Arc::new(OldChain::new(paths, released));
         let mut expected = parts.first().map_or(0, |part| part.header.first_group);
-        let mut torn = None;
-        for (part, holder) in parts.iter().zip(&holders) {
-            let broken = part.header.first_group != expected;
-            if torn.is_none() && broken {
-                torn = Some((part.path.clone(), 0, expected));
-            }
+        let (mut torn, mut gap) = (None, false);
+        for (at, part) in parts.iter().enumerate() {
+            gap |= at > 0 && parts[at - 1].header.sequence + 1 != part.header.sequence;
             let mut reader = GroupReader::open(&self.io, part).await?;
+            if gap {
+                self.refuse_if_new(&mut reader, part).await?;
+                continue;
+            }
             if torn.is_none() {
-                expected = self.replay_file(&mut reader, part, holder, expected).await?;
+                expected = self.replay_file(&mut reader, part, &holder, expected).await?;
                 torn = self.end_of(&mut reader, part, &parts, expected).await?;
             }
             if let Some((path, position, lost)) = &torn {
                 refuse_if_acknowledged(&mut reader, path, *position, *lost).await?;
             }
         }
-        drop(holders);
+        drop(holder);
         // What nobody holds has been released just now.
         spares.append(&mut released.lock().expect("the list is never left mid-change"));
+        Ok(())
+    }
+
+    /// Files of a chain that miss one between them had been released: nothing in them may be new.
+    async fn refuse_if_new(&self, reader: &mut GroupReader<'_>, part: &JournalPart) -> Result<()> {
+        let mut expected = part.header.first_group;
+        while let Some((number, body)) = reader.next(expected).await? {
+            let mut rest = body;
+            while !rest.is_empty() {
+                let (entry, _, behind) = Entry::decode(rest).map_err(|why| corrupt(&part.path, 0, why))?;
+                rest = behind;
+                if self.is_new(&entry) {
+                    let why = format!("it follows file {} of its journal, which is missing", part.header.sequence - 1);
+                    return Err(corrupt(&part.path, 0, why));
+                }
+            }
+            expected = number + 1;
+            reader.advance();
+        }
         Ok(())
     }
 
@@ -338,7 +353,7 @@ impl Recovery {
         &mut self,
         reader: &mut GroupReader<'_>,
         part: &JournalPart,
-        holder: &Arc<OldFile>,
+        holder: &Arc<OldChain>,
         first: u64,
     ) -> Result<u64> {
         let mut expected = first;
@@ -360,7 +375,7 @@ impl Recovery {
         body: &[u8],
         part: &JournalPart,
         position: u64,
-        holder: &Arc<OldFile>,
+        holder: &Arc<OldChain>,
     ) -> Result<bool> {
         let mut entries = Vec::new();
         let mut rest = body;
@@ -399,7 +414,7 @@ impl Recovery {
         entry: &Entry,
         payload: &[u8],
         run: Option<Slice>,
-        holder: &Arc<OldFile>,
+        holder: &Arc<OldChain>,
     ) -> std::result::Result<(), String> {
         let log = self.logs.entry(entry.id).or_default();
         if entry.version != log.version + 1 {

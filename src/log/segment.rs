@@ -45,6 +45,8 @@ pub struct Indexes {
     pub times: TimeIndex,
     /// Whether the entries on file are in memory too.
     pub whole: bool,
+    /// How often they were built anew.
+    generation: u32,
 }
 
 /// The part of an index that was written to its file.
@@ -161,6 +163,7 @@ impl Indexes {
             offsets: OffsetIndex::new(base),
             times: TimeIndex::new(base),
             whole: true,
+            generation: 0,
         }
     }
 
@@ -169,10 +172,16 @@ impl Indexes {
     /// Bytes of a time index entry.
     pub const TIME_ENTRY_BYTES: u32 = 12;
 
+    /// What of both indexes is on file.
+    pub fn on_file(&self) -> (OnFile, OnFile) {
+        (self.offsets_on_file, self.times_on_file)
+    }
+
     /// The entries that are not on file yet.
     pub(super) fn unwritten(&self) -> (Unwritten, Unwritten) {
         let behind = |on_file: OnFile, entry_bytes: u32, entries: &[u8]| Unwritten {
             on_file,
+            generation: self.generation,
             entry_bytes,
             bytes: entries[if self.whole { (on_file.entries * entry_bytes) as usize } else { 0 }..].to_vec(),
         };
@@ -182,13 +191,17 @@ impl Indexes {
         )
     }
 
-    /// Notes that these entries are on file now.
-    pub(super) fn note_written(&mut self, offsets: &Unwritten, times: &Unwritten) {
+    /// Notes that these entries are on file now; false when the indexes were rebuilt meanwhile, so that they do not count.
+    pub(super) fn note_written(&mut self, offsets: &Unwritten, times: &Unwritten) -> bool {
+        if self.generation != offsets.generation {
+            return false;
+        }
         self.offsets_on_file.extend(&offsets.bytes, offsets.entry_bytes);
         self.times_on_file.extend(&times.bytes, times.entry_bytes);
         if !self.whole {
             self.drop_written(offsets, times);
         }
+        true
     }
 
     /// Keeps in memory only what is not on file.
@@ -226,6 +239,7 @@ impl Indexes {
     /// Takes entries that were built anew; none of them is on file then.
     pub(super) fn replace(&mut self, rebuilt: Indexes) {
         self.whole = false;
+        self.generation += 1;
         (self.offsets_on_file, self.times_on_file) = (OnFile::default(), OnFile::default());
         self.load(rebuilt.offsets, rebuilt.times);
     }

@@ -52,6 +52,8 @@ struct Unfinished {
 /// Index entries that are to follow those on file.
 pub(super) struct Unwritten {
     pub on_file: OnFile,
+    /// Of the indexes they were taken from.
+    pub generation: u32,
     pub entry_bytes: u32,
     pub bytes: Vec<u8>,
 }
@@ -277,8 +279,11 @@ impl Log {
         state.capturing = false;
         state.need = state.need_since_capture.take();
         if captured.in_record {
+            let stored = captured.record.stored;
             let end = captured.edge.start + captured.edge.bytes.len() as u32;
-            state.compact_tail(self.context.io.pool(), captured.edge.segment, end);
+            state.edge = captured.edge;
+            state.edge.bytes.truncate((stored - state.edge.start) as usize);
+            state.compact_tail(self.context.io.pool(), stored, end);
             return;
         }
         for range in &captured.dirty {
@@ -326,11 +331,11 @@ impl Log {
         let mut state = self.state_mut();
         let found = state.segments.iter_mut().find(|segment| segment.base == written.base);
         let segment = found.expect("segments stay while the log is held");
-        segment.indexes.note_written(&written.offsets, &written.times);
+        let counts = segment.indexes.note_written(&written.offsets, &written.times);
         if cut {
             segment.allocated = 0;
         }
-        if finished {
+        if finished && counts {
             segment.finished = true;
             segment.indexes.unload();
         }

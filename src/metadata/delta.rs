@@ -117,8 +117,8 @@ impl std::error::Error for ReplayError {}
 #[derive(Debug)]
 pub struct Delta {
     next: Image,
-    /// Topics touched so far, `None` once removed; they enter the image's two maps when the delta is finished, so that a
-    /// topic of a thousand partitions is not copied a thousand times.
+    /// Topics touched so far, `None` once removed; they enter the image when the delta is finished, so that a topic of a
+    /// thousand partitions is not copied a thousand times.
     touched: BTreeMap<TopicId, Option<Topic>>,
     created_names: BTreeMap<Arc<str>, TopicId>,
     changes: Changes,
@@ -186,19 +186,18 @@ impl Delta {
     }
 
     fn publish_topics(&mut self) {
-        let by_id = Arc::make_mut(&mut self.next.topics_by_id);
-        let by_name = Arc::make_mut(&mut self.next.topics_by_name);
         // All old names go before any new one comes: a removed topic's name may be another's by now.
-        for id in self.touched.keys() {
-            if let Some(before) = by_id.remove(id) {
-                by_name.remove(&before.name);
+        let is_gone = |(_, topic): &(&TopicId, &Option<Topic>)| topic.is_none();
+        for (id, _) in self.touched.iter().filter(is_gone) {
+            if let Some(before) = self.next.topics.remove(*id) {
+                Arc::make_mut(&mut self.next.topic_ids).remove(&before.name);
             }
         }
-        for (id, topic) in std::mem::take(&mut self.touched) {
-            if let Some(topic) = topic.map(Arc::new) {
-                by_name.insert(topic.name.clone(), topic.clone());
-                by_id.insert(id, topic);
-            }
+        for (name, id) in std::mem::take(&mut self.created_names) {
+            Arc::make_mut(&mut self.next.topic_ids).insert(name, id);
+        }
+        for topic in std::mem::take(&mut self.touched).into_values().flatten() {
+            self.next.topics.insert(topic);
         }
     }
 

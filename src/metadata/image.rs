@@ -43,6 +43,48 @@ impl Topic {
     }
 }
 
+/// How many parts the topics are kept in. A change copies the part it falls into, so that a change of leader among twenty
+/// thousand topics copies eighty pointers.
+const TOPIC_PARTS: usize = 256;
+
+type TopicPart = Map<TopicId, Arc<Topic>>;
+
+/// Topics by id, in parts that images share.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Topics {
+    parts: Arc<Vec<Arc<TopicPart>>>,
+}
+
+impl Default for Topics {
+    fn default() -> Topics {
+        Topics { parts: Arc::new(vec![Arc::default(); TOPIC_PARTS]) }
+    }
+}
+
+impl Topics {
+    /// Ids are random, so that any of their bits spread them.
+    fn part_of(id: TopicId) -> usize {
+        (id.as_u128() % TOPIC_PARTS as u128) as usize
+    }
+
+    pub(super) fn get(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.parts[Topics::part_of(id)].get(&id)
+    }
+
+    fn part_mut(&mut self, id: TopicId) -> &mut TopicPart {
+        Arc::make_mut(&mut Arc::make_mut(&mut self.parts)[Topics::part_of(id)])
+    }
+
+    pub(super) fn insert(&mut self, topic: Topic) {
+        self.part_mut(topic.id).insert(topic.id, Arc::new(topic));
+    }
+
+    pub(super) fn remove(&mut self, id: TopicId) -> Option<Arc<Topic>> {
+        self.get(id)?;
+        self.part_mut(id).remove(&id)
+    }
+}
+
 /// The cluster's metadata after the record at [`Image::offset`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
@@ -51,8 +93,8 @@ pub struct Image {
     pub(super) cluster_id: Option<Uuid>,
     pub(super) next_producer_id: ProducerId,
     pub(super) features: Arc<BTreeMap<String, i16>>,
-    pub(super) topics_by_name: Arc<BTreeMap<Arc<str>, Arc<Topic>>>,
-    pub(super) topics_by_id: Arc<Map<TopicId, Arc<Topic>>>,
+    pub(super) topic_ids: Arc<BTreeMap<Arc<str>, TopicId>>,
+    pub(super) topics: Topics,
     pub(super) configs: Arc<BTreeMap<ConfigResource, Arc<Configs>>>,
     pub(super) brokers: Arc<BTreeMap<BrokerId, Arc<BrokerRegistration>>>,
     pub(super) replica_counts: Arc<BTreeMap<BrokerId, u32>>,
@@ -73,8 +115,8 @@ impl Image {
             cluster_id: None,
             next_producer_id: 0,
             features: Arc::default(),
-            topics_by_name: Arc::default(),
-            topics_by_id: Arc::default(),
+            topic_ids: Arc::default(),
+            topics: Topics::default(),
             configs: Arc::default(),
             brokers: Arc::default(),
             replica_counts: Arc::default(),
@@ -113,26 +155,28 @@ impl Image {
 
     /// The topic with this name.
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
-        self.topics_by_name.get(name)
+        self.topic_ids.get(name).map(|id| self.named(*id))
     }
 
     /// The topic with this id.
     pub fn topic_by_id(&self, id: TopicId) -> Option<&Arc<Topic>> {
-        self.topics_by_id.get(&id)
+        self.topics.get(id)
     }
 
     /// All topics, in the order of their names.
     pub fn topics(&self) -> impl ExactSizeIterator<Item = &Arc<Topic>> {
-        self.topics_by_name.values()
+        self.topic_ids.values().map(|id| self.named(*id))
+    }
+
+    fn named(&self, id: TopicId) -> &Arc<Topic> {
+        self.topics.get(id).expect("every name is of a topic")
     }
 
     /// The topics whose names start with `prefix`, in the order of their names.
     pub fn topics_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &Arc<Topic>> {
         let from_prefix = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
-        self.topics_by_name
-            .range::<str, _>(from_prefix)
-            .map(|(_, topic)| topic)
-            .take_while(move |topic| topic.name.starts_with(prefix))
+        let named = self.topic_ids.range::<str, _>(from_prefix).take_while(move |(name, _)| name.starts_with(prefix));
+        named.map(|(_, id)| self.named(*id))
     }
 
     /// A partition of a topic.
@@ -142,7 +186,7 @@ impl Image {
 
     /// How many partitions all topics have together.
     pub fn partition_count(&self) -> usize {
-        self.topics_by_name.values().map(|topic| topic.partitions.len()).sum()
+        self.topics().map(|topic| topic.partitions.len()).sum()
     }
 
     /// The dynamic configs of a resource, none if it was never configured.

@@ -232,6 +232,7 @@ fn refusal(error: AppendError) -> ClientError {
             ClientError::new(ErrorCode::CorruptMessage, "the batch's CRC-32C does not fit its bytes: send it again")
         }
         AppendError::Offline(reason) => offline(&reason),
+        AppendError::Closed => ClientError::new(ErrorCode::NotLeaderOrFollower, "the broker is stopping: try again"),
         AppendError::Busy => unreachable!("a busy log is asked again"),
         AppendError::Memory => {
             ClientError::new(ErrorCode::KafkaStorageError, "the broker has no memory left: try again")

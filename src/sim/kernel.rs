@@ -284,10 +284,10 @@ impl Kernel {
         for descriptor in descriptors {
             match descriptor {
                 Descriptor::File(opened) => self.release(machine, opened),
-                Descriptor::Listener(listener) => self.close_listener(listener),
-                Descriptor::Socket(_) => {}
+                Descriptor::Listener(_) | Descriptor::Socket(_) => {}
             }
         }
+        self.abandon_listeners(process);
         self.abandon_sockets(process, forced);
     }
 

@@ -341,8 +341,7 @@ impl World {
     /// Ends a reactor whose main future has ended, and its process if it was the last.
     fn end_reactor(&mut self, number: usize) {
         let Some(mut running) = self.reactors[number].take() else { unreachable!("it has just taken a turn") };
-        // One more turn hands over what the last tasks submitted, as in Reactor::run.
-        running.reactor.turn();
+        running.reactor.finish();
         let process = running.process;
         self.kernel.borrow_mut().end_reactor(number);
         drop(running);

@@ -33,3 +33,19 @@ need_debian() {
   echo "the program $1 (Debian package $2) is missing and cannot be installed; see $WORK/apt-$2.log" >&2
   return 1
 }
+
+# start_suite PROGRAM ARGUMENT...: becomes the suite's program, unless only its installation is asked for.
+start_suite() {
+  [[ -z "${CLIENTS_INSTALL_ONLY:-}" ]] || exit 0
+  exec "$@"
+}
+
+# The virtual environment of the Python clients, which the suites written in Python run in.
+PYTHON="$WORK/python-venv/bin/python"
+
+create_python_venv() {
+  python3 -m venv "$WORK/python-venv"
+  "$WORK/python-venv/bin/pip" install --quiet --disable-pip-version-check -r "$CLIENTS/python/requirements.txt"
+}
+
+install_python() { install_once python create_python_venv -- "$CLIENTS/python/requirements.txt"; }

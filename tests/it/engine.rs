@@ -9,6 +9,7 @@ use std::rc::Rc;
 use flumen::base::block::Slice;
 use flumen::base::prng::Prng;
 use flumen::io::Handle;
+use flumen::model::error_code::ErrorCode;
 use flumen::model::ids::{PartitionId, Uuid};
 use flumen::model::offset::Offset;
 use flumen::record::{BatchBuilder, BatchHeader, batches, check_stored};
@@ -116,9 +117,11 @@ async fn check(shards: &Shards, oracle: &Shared) {
         let by_offset: BTreeMap<Offset, &Vec<u8>> =
             found.iter().map(|batch| (BatchHeader::read(batch).expect("a header").base_offset(), batch)).collect();
         let mut oracle = oracle.borrow_mut();
-        let acked: Vec<_> = oracle.acked.range((index, 0)..(index + 1, 0)).map(|(key, batch)| (key.1, batch.clone())).collect();
+        let acked: Vec<_> =
+            oracle.acked.range((index, 0)..(index + 1, 0)).map(|(key, batch)| (key.1, batch.clone())).collect();
         for (offset, batch) in acked {
-            let stored = by_offset.get(&offset).unwrap_or_else(|| panic!("partition {index} lost its batch at {offset}"));
+            let stored =
+                by_offset.get(&offset).unwrap_or_else(|| panic!("partition {index} lost its batch at {offset}"));
             assert_eq!(content(stored), content(&batch), "partition {index} has another batch at {offset}");
             oracle.checked += 1;
         }
@@ -132,7 +135,11 @@ async fn produce(io: Handle, shards: Shards, oracle: Shared, index: i32) {
         let (batch, again) = next_batch(&io, &oracle, index);
         let before = shard.offsets().log_end;
         let result = shard.append(&batch, Acks::All).await;
-        let appended = result.unwrap_or_else(|error| panic!("partition {index}: {error}"));
+        let appended = match result {
+            Ok(appended) => appended,
+            Err(error) if error.code == ErrorCode::NotLeaderOrFollower => return,
+            Err(error) => panic!("partition {index}: {error}"),
+        };
         assert!(again || appended.base_offset >= before);
         let mut oracle = oracle.borrow_mut();
         let known = oracle.acked.insert((index, appended.base_offset), batch.clone());
@@ -214,7 +221,8 @@ fn run(seed: u64) -> (u64, u64) {
             }
             1 | 2 => world.kill(process),
             _ => {
-                world.power_cut(machine, PowerCut::default());
+                let policy = if fate.one_in(2) { PowerCut::default() } else { PowerCut::mixed() };
+                world.power_cut(machine, policy);
                 world.power_on(machine);
             }
         }

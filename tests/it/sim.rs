@@ -271,6 +271,41 @@ fn a_killed_process_loses_only_its_memory() {
 }
 
 #[test]
+fn what_a_killed_process_had_in_memory_is_freed() {
+    let mut world = World::new(2);
+    let machine = world.machine(&MachineConfig::default());
+    let witness = Rc::new(());
+    let seen = Rc::clone(&witness);
+    let config = ProcessConfig { reactors: 2, ..ProcessConfig::default() };
+    let process = world.process(machine, config, move |io: Handle, port: Port<u64>| {
+        let witness = Rc::clone(&seen);
+        async move {
+            let mesh = Mesh::join(&io, port);
+            let (sleeper, own) = (io.clone(), Rc::clone(&witness));
+            io.spawn(async move {
+                let _own = own;
+                sleeper.sleep(LONG).await;
+            });
+            let (stopper, own) = (io.clone(), Rc::clone(&witness));
+            io.spawn(async move {
+                let _own = own;
+                stopper.submit(Op::StopSignal).await;
+            });
+            let _own = witness;
+            mesh.receive().await;
+        }
+    });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(Rc::strong_count(&witness), 2 + 2 * 3, "the program's, and three tasks' on each reactor");
+    for _ in 0..3 {
+        world.kill(process);
+        assert_eq!(Rc::strong_count(&witness), 2);
+        world.restart(process);
+        world.run_for(Duration::from_secs(1));
+    }
+}
+
+#[test]
 fn a_stop_is_delivered_early_or_late() {
     for run_first in [false, true] {
         let mut world = World::new(5);

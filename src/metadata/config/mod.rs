@@ -12,6 +12,8 @@
 pub mod broker_configs;
 pub mod definition;
 pub mod describe;
+#[cfg(test)]
+mod golden;
 pub mod layers;
 pub mod settings;
 pub mod topic_configs;

@@ -47,6 +47,7 @@ impl Kernel {
             machine,
             process,
             place,
+            descriptor: true,
             backlog: (backlog as usize).clamp(1, BACKLOG_MAX),
             queue: VecDeque::new(),
             half_open: 0,
@@ -128,6 +129,7 @@ impl Kernel {
             if self.processes[process].descriptors.is_full() {
                 state.acceptors.remove(turn);
                 self.complete_with(reactor, token, -errno::EMFILE);
+                self.close_listener_if_unused(listener);
                 continue;
             }
             let socket = state.queue.pop_front().expect("checked");
@@ -145,11 +147,25 @@ impl Kernel {
         let Some(state) = self.network.listeners.get_mut(listener) else { return false };
         state.acceptors.retain(|acceptor| *acceptor != (reactor, token));
         self.complete_with(reactor, token, -errno::ECANCELED);
+        self.close_listener_if_unused(listener);
         true
     }
 
-    /// Ends a listener; who was not accepted is turned away.
+    /// Closes the descriptor of a listener. As in a kernel, who waits for a connection keeps it listening.
     pub(in crate::sim) fn close_listener(&mut self, listener: Key) {
+        self.network.listeners.get_mut(listener).expect("a descriptor's listener exists").descriptor = false;
+        self.close_listener_if_unused(listener);
+    }
+
+    /// Ends a listener that neither a descriptor nor an operation refers to any more; who was not accepted is turned away.
+    fn close_listener_if_unused(&mut self, listener: Key) {
+        let Some(state) = self.network.listeners.get(listener) else { return };
+        if !state.descriptor && state.acceptors.is_empty() {
+            self.end_listener(listener);
+        }
+    }
+
+    fn end_listener(&mut self, listener: Key) {
         let Some(state) = self.network.listeners.remove(listener) else { return };
         if let Place::Tcp(address) = state.place {
             let place = (state.machine, address.port());
@@ -159,11 +175,15 @@ impl Kernel {
                 self.network.ports.remove(&place);
             }
         }
-        for (reactor, token) in state.acceptors {
-            self.complete_with(reactor, token, -errno::ECANCELED);
-        }
         for socket in state.queue {
             self.abort(socket);
+        }
+    }
+
+    /// Ends the listeners of a process that has ended.
+    pub(in crate::sim) fn abandon_listeners(&mut self, process: usize) {
+        for listener in self.network.listeners.keys_where(|listener| listener.process == process) {
+            self.end_listener(listener);
         }
     }
 
@@ -213,7 +233,9 @@ impl Kernel {
             self.network.attempts.remove(key);
             return;
         }
-        let Some(to) = self.machine_at(from, remote.ip()).filter(|to| self.gets_through(from, *to)) else {
+        // Without a way back there is no answer either.
+        let reachable = |to: &usize| self.gets_through(from, *to) && self.gets_through(*to, from);
+        let Some(to) = self.machine_at(from, remote.ip()).filter(reachable) else {
             return self.request_lost(key);
         };
         let listener = self.listener_at(to, remote);
@@ -325,6 +347,7 @@ impl Socket {
             peer: None,
             local,
             remote,
+            descriptor: true,
             open: true,
             arrived: ByteQueue::default(),
             end_arrived: false,
@@ -334,7 +357,7 @@ impl Socket {
             outgoing: ByteQueue::default(),
             under_way: VecDeque::new(),
             under_way_bytes: 0,
-            corked: false,
+            corked: None,
             send_closed: false,
             aborted: false,
             end_sent: false,

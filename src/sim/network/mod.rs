@@ -7,6 +7,7 @@
 
 mod bytes;
 mod connect;
+mod ending;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,8 @@ struct Socket {
     local: SocketAddr,
     remote: SocketAddr,
     /// Whether a descriptor (or a listener's queue) refers to it.
+    descriptor: bool,
+    /// Whether a descriptor or an operation does.
     open: bool,
 
     arrived: ByteQueue,
@@ -70,8 +73,8 @@ struct Socket {
     outgoing: ByteQueue,
     under_way: VecDeque<Packet>,
     under_way_bytes: usize,
-    /// Whether the sender said that more follows at once.
-    corked: bool,
+    /// Until when small rests are kept back, because the sender said that more follows at once.
+    corked: Option<Instant>,
     send_closed: bool,
     /// Whether it was closed by a reset, which nobody sends again when it is lost.
     aborted: bool,
@@ -130,6 +133,8 @@ struct Listener {
     machine: usize,
     process: usize,
     place: Place,
+    /// Whether a descriptor refers to it; operations that wait on it keep it as well.
+    descriptor: bool,
     backlog: usize,
     /// Connections that nobody has accepted yet.
     queue: VecDeque<Key>,

@@ -1,4 +1,4 @@
-//! Bytes through a connection: sending, what is under way, receiving, and the ways a connection ends.
+//! Bytes through a connection: sending, what is under way, receiving.
 
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ const RESEND_PAUSE_MIN: Duration = Duration::from_millis(200);
 const RESEND_PAUSE_MAX: Duration = Duration::from_secs(120);
 
 impl Kernel {
-    fn socket(&self, reactor: usize, fd: Fd) -> Result<Key, i32> {
+    pub(super) fn socket(&self, reactor: usize, fd: Fd) -> Result<Key, i32> {
         match self.descriptor(reactor, fd)? {
             Descriptor::Socket(socket) => Ok(socket),
             Descriptor::Listener(_) => Err(ENOTCONN),
@@ -37,7 +37,7 @@ impl Kernel {
         }
     }
 
-    fn state(&mut self, socket: Key) -> &mut Socket {
+    pub(super) fn state(&mut self, socket: Key) -> &mut Socket {
         self.network.sockets.get_mut(socket).expect("a socket with a descriptor exists")
     }
 
@@ -116,7 +116,7 @@ impl Kernel {
     }
 
     /// Completes a send and gives up its file.
-    fn finish_send(&mut self, sender: &Sender, result: i32) {
+    pub(super) fn finish_send(&mut self, sender: &Sender, result: i32) {
         if let Source::File { file, .. } = sender.source {
             self.release(self.machine_of(sender.reactor), file);
         }
@@ -125,7 +125,7 @@ impl Kernel {
     }
 
     /// Takes from waiting sends what there is room for.
-    fn serve_senders(&mut self, socket: Key) {
+    pub(super) fn serve_senders(&mut self, socket: Key) {
         let buffer = self.config.network.send_buffer_bytes;
         while let Some(state) = self.network.sockets.get_mut(socket)
             && let Some(sender) = state.senders.front()
@@ -145,6 +145,7 @@ impl Kernel {
             self.finish_send(&sender, result);
         }
         self.transmit(socket);
+        self.close_if_unused(socket);
     }
 
     /// Copies up to `most` bytes from a send; answers its result.
@@ -163,9 +164,11 @@ impl Kernel {
         self.trace.record(self.now, What::Send, [socket.number(), count as u64, checksum]);
         let state = self.state(socket);
         state.outgoing.push(Bytes::from(bytes));
-        state.corked = sender.more && count == wanted;
-        if state.corked {
-            self.events.push(self.now + CORK_MAX, Event::Uncork { socket });
+        state.corked = None;
+        if sender.more && count == wanted {
+            let until = self.now + CORK_MAX;
+            self.state(socket).corked = Some(until);
+            self.events.push(until, Event::Uncork { socket });
         }
         count as i32
     }
@@ -183,7 +186,7 @@ impl Kernel {
     }
 
     /// Puts on its way what the peer has room for.
-    fn transmit(&mut self, socket: Key) {
+    pub(super) fn transmit(&mut self, socket: Key) {
         let Some(state) = self.network.sockets.get(socket) else { return };
         let ends = state.send_closed && !state.end_sent;
         if state.outgoing.count() == 0 && !ends {
@@ -194,7 +197,7 @@ impl Kernel {
         let window = self.config.network.receive_buffer_bytes.saturating_sub(waiting);
         let arrives = self.now + self.one_way(from, to);
         let state = self.state(socket);
-        while state.under_way_bytes < window && !(state.corked && state.outgoing.count() < FRAME_BYTES) {
+        while state.under_way_bytes < window && !(state.corked.is_some() && state.outgoing.count() < FRAME_BYTES) {
             let most = (window - state.under_way_bytes).min(PACKET_BYTES_MAX);
             let Some(bytes) = state.outgoing.take(most) else { break };
             state.push_packet(arrives, Content::Bytes(bytes));
@@ -206,7 +209,7 @@ impl Kernel {
         self.arm_arrival(socket);
     }
 
-    fn arm_arrival(&mut self, socket: Key) {
+    pub(super) fn arm_arrival(&mut self, socket: Key) {
         let Some(state) = self.network.sockets.get_mut(socket) else { return };
         if let Some(packet) = state.under_way.front()
             && !state.arrival_armed
@@ -217,8 +220,10 @@ impl Kernel {
     }
 
     pub(in crate::sim) fn uncork(&mut self, socket: Key) {
-        if let Some(state) = self.network.sockets.get_mut(socket) {
-            state.corked = false;
+        if let Some(state) = self.network.sockets.get_mut(socket)
+            && state.corked.is_some_and(|until| until <= self.now)
+        {
+            state.corked = None;
             self.transmit(socket);
         }
     }
@@ -295,43 +300,8 @@ impl Kernel {
         self.events.push(now + pause, Event::Arrive { from });
     }
 
-    /// Tells a socket, one way later, that there is no connection.
-    fn push_reset(&mut self, socket: Key) {
-        let Some(state) = self.network.sockets.get(socket) else { return };
-        let at = self.now + self.one_way(state.peer_machine, state.machine);
-        self.events.push(at, Event::Reset { socket });
-    }
-
-    pub(in crate::sim) fn reset_arrives(&mut self, socket: Key) {
-        let Some(state) = self.network.sockets.get(socket) else { return };
-        if self.gets_through(state.peer_machine, state.machine) {
-            self.fail(socket, errno::ECONNRESET);
-        } else {
-            // Lost; what is sent next asks for another.
-            self.transmit(socket);
-            self.arm_arrival(socket);
-        }
-    }
-
-    /// Resets a connection at both ends.
-    fn reset_both(&mut self, socket: Key) {
-        let peer = self.network.sockets.get(socket).and_then(|state| state.peer);
-        self.fail(socket, errno::ECONNRESET);
-        if let Some(peer) = peer {
-            self.fail(peer, errno::ECONNRESET);
-        }
-    }
-
-    /// Resets all connections between two machines.
-    pub(in crate::sim) fn reset_between(&mut self, one: usize, other: usize) {
-        let between = |state: &Socket| state.machine == one && state.peer_machine == other;
-        for socket in self.network.sockets.keys_where(between) {
-            self.reset_both(socket);
-        }
-    }
-
     /// Gives waiting receives what has arrived, the error, or the end.
-    fn serve_receivers(&mut self, socket: Key) {
+    pub(super) fn serve_receivers(&mut self, socket: Key) {
         while let Some(state) = self.network.sockets.get_mut(socket)
             && let Some(mut receiver) = state.receivers.pop_front()
         {
@@ -361,6 +331,7 @@ impl Kernel {
         if let Some(peer) = self.network.sockets.get(socket).and_then(|state| state.peer) {
             self.transmit(peer);
         }
+        self.close_if_unused(socket);
     }
 
     /// Gives one receive some of what has arrived; gives the receive back when it goes on.
@@ -415,6 +386,7 @@ impl Kernel {
         if let Some(at) = state.receivers.iter().position(|receiver| is_it(receiver.reactor, receiver.token)) {
             let receiver = state.receivers.remove(at).expect("just found");
             self.finish_receive(receiver, -errno::ECANCELED);
+            self.close_if_unused(socket);
             return true;
         }
         let Some(at) = state.senders.iter().position(|sender| is_it(sender.reactor, sender.token)) else {
@@ -422,149 +394,8 @@ impl Kernel {
         };
         let sender = state.senders.remove(at).expect("just found");
         self.finish_send(&sender, -errno::ECANCELED);
+        self.close_if_unused(socket);
         true
-    }
-
-    pub(in crate::sim) fn shutdown(&mut self, reactor: usize, token: Token, fd: Fd) {
-        if let Ok(Descriptor::Listener(listener)) = self.descriptor(reactor, fd) {
-            self.shut_listener(listener);
-            return self.answer(reactor, token, Ok(0));
-        }
-        let socket = match self.socket(reactor, fd) {
-            Ok(socket) => socket,
-            Err(errno) => return self.answer(reactor, token, Err(errno)),
-        };
-        let state = self.state(socket);
-        let connected = !state.end_sent || state.peer.is_some();
-        (state.receive_closed, state.send_closed) = (true, true);
-        state.corked = false;
-        self.serve_receivers(socket);
-        self.serve_senders(socket);
-        self.answer(reactor, token, if connected { Ok(0) } else { Err(ENOTCONN) });
-    }
-
-    /// Ends a socket whose descriptor was closed: what waits on it is stopped, what was sent is still delivered. Bytes
-    /// that nobody received make it a reset (RFC 2525, section 2.17).
-    pub(in crate::sim) fn close_socket(&mut self, socket: Key) {
-        let state = self.state(socket);
-        let (receivers, senders) = (std::mem::take(&mut state.receivers), std::mem::take(&mut state.senders));
-        (state.open, state.receive_closed, state.send_closed) = (false, true, true);
-        state.corked = false;
-        let unread = state.arrived.count() > 0;
-        if let Some(process) = state.process {
-            self.processes[process].sockets.remove(&socket);
-        }
-        for receiver in receivers {
-            self.finish_receive(receiver, -errno::ECANCELED);
-        }
-        for sender in senders {
-            self.finish_send(&sender, -errno::ECANCELED);
-        }
-        if unread {
-            self.abort(socket);
-        } else {
-            self.transmit(socket);
-            self.free_if_done(socket);
-        }
-    }
-
-    /// Ends a socket with a reset; what was on its way already may still arrive before.
-    pub(super) fn abort(&mut self, socket: Key) {
-        let Some(state) = self.network.sockets.get_mut(socket) else { return };
-        (state.open, state.aborted, state.send_closed) = (false, true, true);
-        state.outgoing.clear();
-        state.arrived.clear();
-        let (from, to, gone) = (state.machine, state.peer_machine, state.peer.is_none());
-        if gone {
-            return self.forget(socket);
-        }
-        let at = self.now + self.one_way(from, to);
-        let state = self.state(socket);
-        state.push_packet(at, Content::Reset);
-        state.end_sent = true;
-        self.arm_arrival(socket);
-    }
-
-    /// Fails a socket: its operations are told, nothing more comes or goes.
-    fn fail(&mut self, socket: Key, errno: i32) {
-        let Some(state) = self.network.sockets.get_mut(socket) else { return };
-        let already_over = state.end_sent && state.peer.is_none();
-        let errno = if state.end_arrived && errno == errno::ECONNRESET { errno::EPIPE } else { errno };
-        state.lose_everything();
-        if !already_over {
-            state.error = Some(errno);
-        }
-        let (peer, open) = (state.peer.take(), state.open);
-        if let Some(peer) = peer.and_then(|peer| self.network.sockets.get_mut(peer)) {
-            peer.peer = None;
-        }
-        self.trace.record(self.now, What::Reset, [socket.number(), errno as u64, 0]);
-        if open {
-            self.serve_receivers(socket);
-            self.serve_senders(socket);
-        } else {
-            self.forget(socket);
-        }
-    }
-
-    /// Removes a closed socket once everything it had to say was delivered.
-    fn free_if_done(&mut self, socket: Key) {
-        let Some(state) = self.network.sockets.get(socket) else { return };
-        if !state.open && state.end_sent && state.under_way.is_empty() {
-            self.forget(socket);
-        }
-    }
-
-    /// Removes a socket; its peer learns of it when it sends something.
-    pub(super) fn forget(&mut self, socket: Key) {
-        let Some(state) = self.network.sockets.remove(socket) else { return };
-        assert!(state.receivers.is_empty() && state.senders.is_empty(), "operations outlive their socket");
-        if let Some(peer) = state.peer.and_then(|peer| self.network.sockets.get_mut(peer)) {
-            peer.peer = None;
-        }
-    }
-
-    /// Closes what a process that has ended leaves behind. One that was killed may reset its connections instead: to a
-    /// peer, a program that dies with requests unread in its buffers looks like that.
-    pub(in crate::sim) fn abandon_sockets(&mut self, process: usize, forced: bool) {
-        for socket in std::mem::take(&mut self.processes[process].sockets) {
-            if forced && self.network.resets.one_in(2) {
-                self.drop_operations(socket);
-                self.abort(socket);
-            } else {
-                self.close_socket(socket);
-            }
-        }
-    }
-
-    fn drop_operations(&mut self, socket: Key) {
-        let Some(state) = self.network.sockets.get_mut(socket) else { return };
-        state.receivers.clear();
-        for sender in std::mem::take(&mut state.senders) {
-            self.finish_send(&sender, -errno::ECANCELED);
-        }
-    }
-
-    /// Makes all sockets and listeners of a machine vanish, as a power cut does: nobody is told.
-    pub(in crate::sim) fn vanish_network(&mut self, machine: usize) {
-        for listener in self.network.listeners.keys_where(|listener| listener.machine == machine) {
-            self.network.listeners.remove(listener);
-        }
-        self.network.ports.retain(|(at, _), _| *at != machine);
-        for attempt in self.network.attempts.keys_where(|attempt| attempt.machine == machine) {
-            self.network.attempts.remove(attempt);
-        }
-        for socket in self.network.sockets.keys_where(|socket| socket.machine == machine) {
-            let state = self.state(socket);
-            state.receivers.clear();
-            // Their files went with the machine's memory.
-            state.senders.clear();
-            if let Some(process) = state.process {
-                self.processes[process].sockets.remove(&socket);
-            }
-            self.network.half_open.remove(&socket);
-            self.forget(socket);
-        }
     }
 }
 
@@ -582,7 +413,7 @@ impl Socket {
     }
 
     /// Nothing more is sent, and nothing received but what has arrived.
-    fn lose_everything(&mut self) {
+    pub(super) fn lose_everything(&mut self) {
         self.outgoing.clear();
         self.under_way.clear();
         self.under_way_bytes = 0;

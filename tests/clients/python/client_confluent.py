@@ -30,8 +30,8 @@ CODES = {
     "TOPIC_EXCEPTION": "INVALID_TOPIC_EXCEPTION",
 }
 
-# A new partition may answer these for the moment until its leader has taken it up.
-NEW_TOPIC_CODES = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART")
+# What a new partition may answer until its leader has taken it up.
+NEW_TOPIC_CODES = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PARTITION")
 
 CONFIG_OPERATIONS = {
     "SET": AlterConfigOpType.SET,
@@ -96,6 +96,20 @@ class Client:
     def create_topic(self, topic, partitions=1, configs=None, replication=1):
         new = NewTopic(topic, partitions, replication, config=configs or {})
         _result(self.admin.create_topics([new], operation_timeout=TIMEOUT_SECONDS)[topic])
+        for partition in range(partitions):
+            self._await_leader(topic, partition)
+
+    def _await_leader(self, topic, partition):
+        """Apache Kafka tells that a topic exists a moment before its partitions are led."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            try:
+                self.reader.list_topics(topic, timeout=TIMEOUT_SECONDS)  # what librdkafka has cached may be older
+                return self.watermarks(topic, partition)
+            except Refused as error:
+                if error.code not in NEW_TOPIC_CODES or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def delete_topic(self, topic):
         _result(self.admin.delete_topics([topic], operation_timeout=TIMEOUT_SECONDS)[topic])
@@ -181,15 +195,10 @@ class Client:
     # Reading
 
     def watermarks(self, topic, partition):
-        """The log start and high watermark; the only call here that librdkafka does not retry by itself."""
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while True:
-            try:
-                return self.reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_SECONDS)
-            except KafkaException as error:
-                if error.args[0].name() not in NEW_TOPIC_CODES or time.monotonic() > deadline:
-                    raise _refusal(error) from error
-                time.sleep(0.05)
+        try:
+            return self.reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise _refusal(error) from error
 
     def offsets_for_times(self, topic, times):
         """{partition: timestamp} to {partition: first offset at or after it, or None}."""

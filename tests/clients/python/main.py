@@ -1,4 +1,4 @@
-"""main.py --bootstrap HOST:PORT [--client NAME]                          all cases of all clients, or of one
+"""main.py --bootstrap HOST:PORT [--client NAME] [--only TEXT]            all cases, or those of one client, or named so
 main.py --bootstrap HOST:PORT --client NAME write TOPIC:SEED:CODEC...  sends generated records to new topics
 main.py --bootstrap HOST:PORT --client NAME verify TOPIC:SEED...       reads them back, whoever wrote them
 """
@@ -17,6 +17,7 @@ def arguments():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--client", choices=CLIENTS)
+    parser.add_argument("--only", default="")
     parser.add_argument("verb", nargs="?", choices=("write", "verify"))
     parser.add_argument("topics", nargs="*")
     return parser.parse_args()
@@ -32,14 +33,17 @@ def run_cases(report, client):
 
 def run_verb(report, client, verb, topics):
     for place in topics:
-        topic, seed, *codec = place.split(":")
-        action = getattr(cases, verb)
-        report.run(f"{client.name}/{verb} {topic}", action, client, topic, int(seed), *codec)
+        topic, seed, codec = (place + ":none").split(":")[:3]
+        name, where = f"{client.name}/{verb} {topic}", (client, topic, int(seed))
+        if verb == "write":
+            report.run(name, cases.write, *where, codec)
+        else:
+            report.run(name, cases.verify, *where)
 
 
 def main():
     options = arguments()
-    report = Report("python")
+    report = Report("python", options.only)
     for name in [options.client] if options.client else CLIENTS:
         module = importlib.import_module(CLIENTS[name])
         client = module.Client(options.bootstrap)

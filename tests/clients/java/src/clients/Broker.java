@@ -65,7 +65,7 @@ final class Broker implements AutoCloseable {
         admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1).configs(configs))).all().get();
         Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
         for (int p = 0; p < partitions; p++) ends.put(new TopicPartition(topic, p), OffsetSpec.latest());
-        admin.listOffsets(ends).all().get();
+        Report.eventually(() -> admin.listOffsets(ends).all().get().size(), partitions, "partitions of " + topic);
     }
 
     /** A producer with Kafka's defaults except for these settings (name, value, name, value, ...). */

@@ -2,6 +2,7 @@ package clients;
 
 import static clients.Report.check;
 import static clients.Report.equal;
+import static clients.Report.eventually;
 import static clients.Report.refused;
 
 import java.util.Collection;
@@ -84,24 +85,24 @@ final class ConfigCases {
     private void setAndDelete() throws Exception {
         String topic = broker.topic("altered", 1, Map.of("retention.ms", "123456"));
         alter(topic, OpType.SET, "max.message.bytes", "54321");
-        equal(value(topic, "max.message.bytes"), "54321", "max.message.bytes");
-        equal(value(topic, "retention.ms"), "123456", "retention.ms stays");
+        eventually(() -> value(topic, "max.message.bytes"), "54321", "max.message.bytes");
+        eventually(() -> value(topic, "retention.ms"), "123456", "retention.ms stays");
         alter(topic, OpType.DELETE, "max.message.bytes", null);
-        equal(value(topic, "max.message.bytes"), "1048588", "max.message.bytes after its deletion");
+        eventually(() -> value(topic, "max.message.bytes"), "1048588", "max.message.bytes after its deletion");
         alter(topic, OpType.DELETE, "max.message.bytes", null);
-        equal(value(topic, "retention.ms"), "123456", "retention.ms stays");
+        eventually(() -> value(topic, "retention.ms"), "123456", "retention.ms stays");
     }
 
     private void appendAndSubtract() throws Exception {
         String topic = broker.topic("lists", 1, Map.of());
         alter(topic, OpType.APPEND, "cleanup.policy", "compact");
-        equal(value(topic, "cleanup.policy"), "delete,compact", "after APPEND to the default");
+        eventually(() -> value(topic, "cleanup.policy"), "delete,compact", "after APPEND to the default");
         alter(topic, OpType.APPEND, "cleanup.policy", "compact");
-        equal(value(topic, "cleanup.policy"), "delete,compact", "after APPEND of what is there");
+        eventually(() -> value(topic, "cleanup.policy"), "delete,compact", "after APPEND of what is there");
         alter(topic, OpType.SUBTRACT, "cleanup.policy", "delete");
-        equal(value(topic, "cleanup.policy"), "compact", "after SUBTRACT");
+        eventually(() -> value(topic, "cleanup.policy"), "compact", "after SUBTRACT");
         alter(topic, OpType.SUBTRACT, "cleanup.policy", "delete");
-        equal(value(topic, "cleanup.policy"), "compact", "after SUBTRACT of what is not there");
+        eventually(() -> value(topic, "cleanup.policy"), "compact", "after SUBTRACT of what is not there");
         refused(InvalidConfigurationException.class, () -> alter(topic, OpType.APPEND, "retention.ms", "1"));
         refused(InvalidConfigurationException.class, () -> alter(topic, OpType.SUBTRACT, "retention.ms", "1"));
     }
@@ -122,6 +123,6 @@ final class ConfigCases {
         Collection<AlterConfigOp> change = List.of(new AlterConfigOp(new ConfigEntry("retention.ms", "5"), OpType.SET));
         AlterConfigsOptions validateOnly = new AlterConfigsOptions().validateOnly(true);
         broker.admin.incrementalAlterConfigs(Map.of(ofTopic(topic), change), validateOnly).all().get();
-        equal(value(topic, "retention.ms"), "604800000", "retention.ms");
+        eventually(() -> value(topic, "retention.ms"), "604800000", "retention.ms");
     }
 }

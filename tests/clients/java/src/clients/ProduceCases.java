@@ -140,7 +140,7 @@ final class ProduceCases {
         List<byte[]> lines = Records.fileLines();
         List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>(lines.size());
         for (byte[] line : lines) records.add(new ProducerRecord<>(topic, 0, null, line));
-        broker.send(records, "compression.type", "lz4", "linger.ms", 5);
+        broker.send(records);
         List<Stored> stored = broker.readAll(topic, 1);
         for (int i = 0; i < stored.size(); i++) equal(stored.get(i).offset(), (long) i, "offset");
         equal(digest(stored.stream().map(Stored::value).toList()), digest(lines), "sha256 of the file");

@@ -49,6 +49,24 @@ final class Report {
         if (!Objects.equals(actual, expected)) throw new AssertionError(what + ": expected " + expected + ", got " + actual);
     }
 
+    interface Reading<T> {
+        T read() throws Exception;
+    }
+
+    /** Repeats the reading until it is as expected: what a controller has decided reaches the metadata a moment later. */
+    static <T> void eventually(Reading<T> reading, T expected, String what) throws Exception {
+        long deadline = System.nanoTime() + 5_000_000_000L;
+        while (true) {
+            try {
+                equal(reading.read(), expected, what);
+                return;
+            } catch (Exception | AssertionError notYet) {
+                if (System.nanoTime() > deadline) throw notYet;
+                Thread.sleep(20);
+            }
+        }
+    }
+
     /** Asserts that the body fails with this class of error, which it returns. */
     static <E extends Throwable> E refused(Class<E> expected, Case body) throws Exception {
         try {
