@@ -227,10 +227,13 @@ pub enum EntryKind {
     Run,
     /// The log ends at `next_offset`, at `position` of the segment.
     Truncate,
+    /// The log starts at `next_offset`.
+    Start,
 }
 
 impl EntryKind {
-    const ALL: [EntryKind; 4] = [EntryKind::Create, EntryKind::Append, EntryKind::Run, EntryKind::Truncate];
+    const ALL: [EntryKind; 5] =
+        [EntryKind::Create, EntryKind::Append, EntryKind::Run, EntryKind::Truncate, EntryKind::Start];
 
     fn code(self) -> u8 {
         match self {
@@ -238,6 +241,7 @@ impl EntryKind {
             EntryKind::Append => 2,
             EntryKind::Run => 3,
             EntryKind::Truncate => 4,
+            EntryKind::Start => 5,
         }
     }
 
@@ -275,7 +279,7 @@ pub struct Entry {
     pub segment: Offset,
     /// Position in the segment.
     pub position: u32,
-    /// The log end offset after this entry.
+    /// The log end offset after this entry; of [`EntryKind::Start`] the log start offset.
     pub next_offset: Offset,
     /// For [`EntryKind::Run`]: bytes of the whole run.
     pub run_bytes: u32,

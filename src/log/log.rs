@@ -152,6 +152,8 @@ pub(super) struct State {
     pub snapshots: Vec<(Offset, Vec<u8>)>,
     pub reserving: bool,
     pub removed: bool,
+    /// Segments that are no longer part of the log, whose files are still to be removed.
+    pub doomed: Vec<Offset>,
     /// What of the files is known to be sound and in the page cache.
     pub warm: Warm,
 }
@@ -257,6 +259,7 @@ impl State {
     /// Does again what the journal says was done.
     fn replay(&mut self, change: Change) {
         match change {
+            Change::Start { to } => self.start_at(to),
             Change::Truncate { segment, position, to, edge } => self.cut(segment, position, to, edge),
             Change::Batches { segment, position, bytes, stored } => {
                 if self.active().base != segment {
@@ -277,6 +280,26 @@ impl State {
                 self.mark_dirty(segment, stored, end);
             }
         }
+    }
+
+    /// Lets the log start at `to`: segments that lie wholly before are given up.
+    pub fn start_at(&mut self, to: Offset) {
+        self.log_start = to;
+        let active = self.active().base;
+        let doomed: Vec<Offset> = self
+            .segments
+            .iter()
+            .filter(|one| one.next_offset <= to && one.base != active)
+            .map(|one| one.base)
+            .collect();
+        let Some(last) = doomed.last().copied() else { return };
+        self.segments.retain(|segment| segment.base > last);
+        self.dirty.retain(|range| range.segment > last);
+        self.snapshots.retain(|(base, _)| *base > last);
+        self.tail.evict(|batch| batch.segment <= last);
+        self.epochs.truncate_from_start(to);
+        self.warm.clear();
+        self.doomed.extend(doomed);
     }
 
     /// Cuts the log to end at `to`, which is `position` of `segment`; `edge` is what stands before it in its block.
@@ -473,6 +496,7 @@ impl Log {
             snapshots: Vec::new(),
             reserving: false,
             removed: false,
+            doomed: Vec::new(),
             warm: Warm::default(),
         }
     }
@@ -618,6 +642,52 @@ impl Log {
             Ok::<(), std::convert::Infallible>(())
         });
         staged.expect("copying a name cannot fail");
+    }
+
+    /// Deletes the records before `to`, durably, and the segments that held nothing else.
+    ///
+    /// # Errors
+    /// [`AppendError`] when the storage takes no change; nothing was deleted then.
+    pub async fn delete_before(self: &Rc<Self>, to: Offset) -> std::result::Result<(), AppendError> {
+        loop {
+            // Write-back relies on the segments it has seen.
+            let busy = {
+                let state = self.state.borrow();
+                state.held || state.capturing
+            };
+            match if busy {
+                Err(StageError::Full)
+            } else {
+                self.context.journal.make_room(ENTRY_HEADER_BYTES + self.name.len())
+            } {
+                Ok(()) => break,
+                Err(StageError::Full) => self.context.io.sleep(Duration::from_millis(1)).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if to <= self.start() {
+            return Ok(());
+        }
+        self.announce();
+        self.close_run();
+        let end = {
+            let mut state = self.state.borrow_mut();
+            state.version += 1;
+            let base = state.active().base;
+            let entry = Entry { next_offset: to, ..self.entry(EntryKind::Start, state.version, base, 0) };
+            let staged = self.context.journal.stage(&entry, 0, |_| Ok::<(), std::convert::Infallible>(()));
+            staged.expect("nothing is copied");
+            state.start_at(to);
+            state.note_need(|| self.context.journal.file());
+            state.end()
+        };
+        self.context.journal.touch(self, end, Urgency::Now);
+        self.context.note_append(self, 0);
+        if !self.context.journal.settled().await {
+            return Err(AppendError::Offline(self.context.journal.failure().unwrap_or_default()));
+        }
+        self.context.wake_write_back();
+        Ok(())
     }
 
     /// Whether `bytes` more go to the segment directly.

@@ -156,6 +156,11 @@ pub enum Change {
         /// Position up to which the segment's file holds them already.
         stored: u32,
     },
+    /// Records were deleted from the log's front.
+    Start {
+        /// The log start offset.
+        to: Offset,
+    },
     /// The log was cut.
     Truncate {
         /// Base offset of the segment that is the last one now.
@@ -428,6 +433,10 @@ impl Recovery {
         let bytes = match entry.kind {
             EntryKind::Create => {
                 log.record.name = self.names.get(&entry.id).cloned().unwrap_or_default();
+                return Ok(());
+            }
+            EntryKind::Start => {
+                log.changes.push(Change::Start { to: entry.next_offset });
                 return Ok(());
             }
             EntryKind::Truncate => {

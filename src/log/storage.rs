@@ -302,7 +302,11 @@ impl Log {
     fn needs_finish(&self) -> bool {
         let state = self.state();
         let last = state.active();
-        !state.dirty.is_empty() || state.need.is_some() || last.allocated > 0 || !state.snapshots.is_empty()
+        !state.dirty.is_empty()
+            || state.need.is_some()
+            || last.allocated > 0
+            || !state.snapshots.is_empty()
+            || !state.doomed.is_empty()
     }
 
     /// Whether it was appended to since its last write-back.

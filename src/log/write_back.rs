@@ -197,6 +197,7 @@ async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Op
     if log.state().removed {
         return Ok(None);
     }
+    remove_doomed(log).await?;
     let mut captured = log.capture(thoroughness);
     if !log.context.journal.settled().await {
         return Err(ErrorKind::Interrupted.into());
@@ -206,6 +207,25 @@ async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Op
     }
     let record = captured.record.encode(log.id());
     Ok(Some(Pending { log: Rc::clone(log), captured, record }))
+}
+
+/// Removes the files of segments that are no longer part of the log. What says so is durable before.
+async fn remove_doomed(log: &Rc<Log>) -> Result<()> {
+    if log.state().doomed.is_empty() {
+        return Ok(());
+    }
+    if !log.context.journal.settled().await {
+        return Err(ErrorKind::Interrupted.into());
+    }
+    let doomed = log.state().doomed.clone();
+    for base in &doomed {
+        log.context.directory.forget(log.name(), *base);
+        for kind in Kind::ALL {
+            file::unlink(&log.context.io, &log.context.directory.path(log.name(), *base, kind)).await?;
+        }
+    }
+    log.state_mut().doomed.retain(|base| !doomed.contains(base));
+    Ok(())
 }
 
 impl State {

@@ -226,7 +226,7 @@ pub(super) fn offline(reason: &str) -> ClientError {
     ClientError::new(ErrorCode::KafkaStorageError, message)
 }
 
-fn refusal(error: AppendError) -> ClientError {
+pub(super) fn refusal(error: AppendError) -> ClientError {
     match error {
         AppendError::Corrupt => {
             ClientError::new(ErrorCode::CorruptMessage, "the batch's CRC-32C does not fit its bytes: send it again")

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::append::refusal;
 use super::read::{Isolation, client_error};
 use super::shard::Shard;
 use crate::model::error_code::{ClientError, ErrorCode};
@@ -84,6 +85,23 @@ impl Shard {
                 format!("timestamp {other} has no meaning: ask for a time, or for -1 to -6"),
             )),
         }
+    }
+
+    /// Deletes the records before the offset `before` (DeleteRecords, KIP-107); -1 stands for the high watermark. Gives the
+    /// new log start offset, which is durable.
+    ///
+    /// # Errors
+    /// OFFSET_OUT_OF_RANGE beyond the high watermark; KAFKA_STORAGE_ERROR when the storage is offline.
+    pub async fn delete_records(self: &Rc<Self>, before: Offset) -> Result<Offset, ClientError> {
+        let high_watermark = self.high_watermark();
+        let to = if before == -1 { high_watermark } else { before };
+        if to < 0 || to > high_watermark {
+            let message =
+                format!("records before offset {to} cannot be deleted: the high watermark is {high_watermark}");
+            return Err(ClientError::new(ErrorCode::OffsetOutOfRange, message));
+        }
+        self.log().delete_before(to).await.map_err(refusal)?;
+        Ok(self.log().start())
     }
 
     /// Where the largest leader epoch not above `epoch` ends (OffsetForLeaderEpoch, KIP-101 and KIP-320).

@@ -49,6 +49,8 @@ struct Oracle {
     acked: BTreeMap<(i32, Offset), Vec<u8>>,
     /// The sequence of the next batch of each partition's producer, and the last batch if its fate is unknown.
     sequences: BTreeMap<i32, (i32, Option<Vec<u8>>)>,
+    /// Offsets up to which records were asked to be deleted, and up to which that was acknowledged.
+    deleted: BTreeMap<i32, (Offset, Offset)>,
     random: Option<Prng>,
     starts: usize,
     checked: u64,
@@ -117,9 +119,15 @@ async fn check(shards: &Shards, oracle: &Shared) {
         let by_offset: BTreeMap<Offset, &Vec<u8>> =
             found.iter().map(|batch| (BatchHeader::read(batch).expect("a header").base_offset(), batch)).collect();
         let mut oracle = oracle.borrow_mut();
+        let (asked, deleted) = oracle.deleted.get(&index).copied().unwrap_or_default();
+        let start = shard.offsets().log_start;
+        assert!((deleted..=asked).contains(&start), "partition {index} starts at {start}, not in {deleted}..={asked}");
         let acked: Vec<_> =
             oracle.acked.range((index, 0)..(index + 1, 0)).map(|(key, batch)| (key.1, batch.clone())).collect();
         for (offset, batch) in acked {
+            if offset < start {
+                continue;
+            }
             let stored =
                 by_offset.get(&offset).unwrap_or_else(|| panic!("partition {index} lost its batch at {offset}"));
             assert_eq!(content(stored), content(&batch), "partition {index} has another batch at {offset}");
@@ -141,17 +149,34 @@ async fn produce(io: Handle, shards: Shards, oracle: Shared, index: i32) {
             Err(error) => panic!("partition {index}: {error}"),
         };
         assert!(again || appended.base_offset >= before);
-        let mut oracle = oracle.borrow_mut();
+        let shared = Rc::clone(&oracle);
+        let mut oracle = shared.borrow_mut();
         let known = oracle.acked.insert((index, appended.base_offset), batch.clone());
         assert!(known.is_none(), "partition {index}: offset {} was acknowledged twice", appended.base_offset);
         let records = BatchHeader::read(&batch).expect("a header").records_count();
         let entry = oracle.sequences.entry(index).or_default();
         *entry = (entry.0 + records, None);
-        let pause = oracle.random.as_mut().expect("a stream").below(3);
+        let random = oracle.random.as_mut().expect("a stream");
+        let (pause, delete) = (random.below(3), random.one_in(50));
         drop(oracle);
+        if delete {
+            delete_some(&shard, &shared, index, appended.base_offset).await;
+        }
         if pause > 0 {
             io.sleep(Duration::from_micros(pause * 700)).await;
         }
+    }
+}
+
+/// Deletes the records before `before`.
+async fn delete_some(shard: &Rc<Shard>, oracle: &Shared, index: i32, before: Offset) {
+    oracle.borrow_mut().deleted.entry(index).or_default().0 = before;
+    match shard.delete_records(before).await {
+        Ok(start) => {
+            assert_eq!(start, before);
+            oracle.borrow_mut().deleted.entry(index).or_default().1 = before;
+        }
+        Err(error) => assert_eq!(error.code, ErrorCode::NotLeaderOrFollower, "{error}"),
     }
 }
 

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Every test of the project, on a machine that has nothing but the compilers: format, lints, the Rust tests, and the suites
+# of unmodified clients against the release binary. What else is needed is installed from the package registries.
+# The last line is `N passed, N failed`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+need() { # need COMMAND PACKAGE: a Debian package for a command that is missing
+    command -v "$1" >/dev/null || packages+=("$2")
+}
+
+packages=()
+need kcat kcat
+need jq jq
+need mkfs.ext4 e2fsprogs
+need mvn maven
+if ((${#packages[@]})); then
+    say "Debian packages: ${packages[*]}"
+    apt-get update -q
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}"
+fi
+
+say "format"
+cargo fmt --all --check
+
+say "lints"
+cargo clippy --all-targets --locked -- -D warnings
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+say "tests"
+cargo test --locked 2>&1 | tee "$log"
+rust=$(awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 } END { print passed + 0, failed + 0, ignored + 0 }' "$log")
+read -r passed failed ignored <<<"$rust"
+if ((failed > 0 || ignored > 0 || passed == 0)); then
+    echo "the Rust tests: $passed passed, $failed failed, $ignored ignored (none may be)"
+    exit 1
+fi
+
+say "the release binary"
+cargo build --release --locked
+
+say "clients"
+tests/clients/run --broker target/release/flumen --reactors 2 2>&1 | tee "$log"
+read -r client_passed client_failed <<<"$(tail -n 1 "$log" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p')"
+
+say "all"
+printf '%s passed, %s failed\n' "$((passed + client_passed))" "$((failed + client_failed))"
