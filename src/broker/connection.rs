@@ -6,7 +6,6 @@
 //! are not read, whose requests are not answered yet, or for which the pool has no block, is left unread.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::broker::Broker;
@@ -41,9 +40,9 @@ pub type ConnectionKey = usize;
 /// A connection's state, shared by its reader, its writer and its requests.
 pub struct Connection {
     /// The peer's address; `None` on a Unix socket.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<io::SocketAddr>,
     /// The address on which the peer reached us; `None` on a Unix socket.
-    pub local: Option<SocketAddr>,
+    pub local: Option<io::SocketAddr>,
     /// The listener's number in the configuration.
     pub listener: usize,
     /// The replies.

@@ -8,13 +8,13 @@ use super::controller::CONTROLLER_EPOCH;
 use super::route::{METADATA_DIRECTORY, METADATA_PARTITION};
 use crate::base::block::Use;
 use crate::io::Handle;
-use crate::log::reader::Piece;
 use crate::metadata::delta::Delta;
 use crate::metadata::image::Image;
 use crate::metadata::record::MetadataRecord;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::offset::{NO_LEADER_EPOCH, Offset};
 use crate::record::{self, BatchBuilder, TimestampType};
+use crate::shard::Piece;
 use crate::shard::{Acks, Isolation, Shard, ShardSettings, Shards};
 
 /// The largest decision, in bytes: ten thousand partitions (the most that one request may make) take less than 1 MiB.

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
-use crate::log::reader::Piece;
+use crate::shard::Piece;
 
 /// Requests of one connection that may wait for their replies to leave. Kafka handles one at a time; clients keep 5
 /// (Java) to a few dozen in flight, and what exceeds this stays in the socket.

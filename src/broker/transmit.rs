@@ -9,7 +9,7 @@ use crate::base::block::{Appender, Slice, Use};
 use crate::io;
 use crate::io::file::File;
 use crate::io::op::Slices;
-use crate::log::reader::Piece;
+use crate::shard::Piece;
 
 /// Bytes of replies that one round of the writer takes from the ring (one reply at least).
 const ROUND_BYTES_MAX: u64 = 4 << 20;

@@ -273,7 +273,7 @@ impl Found {
 struct Assembly<'a> {
     topics: Vec<TopicSpan<'a>>,
     partitions: Vec<FetchedPartition>,
-    pieces: Vec<Vec<crate::log::reader::Piece>>,
+    pieces: Vec<Vec<crate::shard::Piece>>,
     endpoints: Vec<NodeEndpoint>,
 }
 
@@ -329,7 +329,7 @@ impl<'a> Assembly<'a> {
     }
 }
 
-fn described(index: i32, fetched: Fetched) -> (FetchedPartition, Vec<crate::log::reader::Piece>) {
+fn described(index: i32, fetched: Fetched) -> (FetchedPartition, Vec<crate::shard::Piece>) {
     let mut partition = FetchedPartition::refused(index, ErrorCode::None);
     partition.high_watermark = fetched.high_watermark;
     partition.last_stable_offset = fetched.last_stable_offset;

@@ -1,8 +1,12 @@
 //! The file system of one simulated machine, with what processes see kept apart from what a power cut would leave.
 //!
-//! Strict POSIX: data is durable after a durable write of it or a sync of its file, a name after a sync of its
-//! directory, and nothing else is promised. Time does not exist here: [`super::storage`] decides when an operation takes
-//! effect, and this module what the effect is. Errors are errno values (positive).
+//! **Owns:** the content of files, the names of files and directories, the room on the device, and which changes of each
+//! a power cut undoes. Strict POSIX: data is durable after a durable write of it or a sync of its file, a name after a
+//! sync of its directory, and nothing else is promised. Errors are errno values (positive).
+//!
+//! **Never:** knows time: [`super::storage`] decides when an operation takes effect, and this module what the effect is.
+//!
+//! **Start reading at** `content`.
 
 mod content;
 mod directory;

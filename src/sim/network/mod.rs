@@ -1,9 +1,13 @@
 //! The network between simulated machines: listeners, connections, and the bytes under way.
 //!
-//! A connection is two [`Socket`]s, each with the bytes that wait to be sent, those on their way to the peer, and those
-//! that have arrived. Bytes and the end of a stream arrive in order; how long each step takes is drawn from the network's
-//! stream. What TCP would resend because of a cut link or a machine without power stays under way and is tried again
-//! with growing pauses, as TCP does.
+//! **Owns:** connections, each two [`Socket`]s with the bytes that wait to be sent, those on their way to the peer, and
+//! those that have arrived. Bytes and the end of a stream arrive in order; how long each step takes is drawn from the
+//! network's stream. What TCP would resend because of a cut link or a machine without power stays under way and is tried
+//! again with growing pauses, as TCP does.
+//!
+//! **Never:** loses, doubles or reorders bytes of a connection that lives; knows what the bytes mean.
+//!
+//! **Start reading at** `connect`, then `stream`.
 
 mod bytes;
 mod connect;
