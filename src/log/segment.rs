@@ -45,6 +45,9 @@ pub struct Indexes {
     pub times: TimeIndex,
     /// Whether the entries on file are in memory too.
     pub whole: bool,
+    /// The timestamp of the time index's last entry, wherever that is; [`NO_TIMESTAMP`] without one. After a start it may
+    /// be above it, where only the file knows.
+    last_time: Timestamp,
     /// How often they were built anew.
     generation: u32,
 }
@@ -87,7 +90,7 @@ impl Segment {
         if self.since_index > index_interval_bytes {
             // Offsets and positions only rise, and the log rolls before an offset no longer fits, so nothing is refused.
             let _ = self.indexes.offsets.append(header.last_offset(), self.end);
-            let _ = self.indexes.times.maybe_append(self.max_timestamp, self.max_timestamp_offset);
+            self.indexes.append_time(self.max_timestamp, self.max_timestamp_offset);
             self.since_index = 0;
         }
         self.since_index = self.since_index.saturating_add(bytes);
@@ -97,9 +100,7 @@ impl Segment {
 
     /// Completes the time index when the segment is rolled, as Kafka does, so that its last entry is the maximum.
     pub fn close(&mut self) {
-        if self.max_timestamp != NO_TIMESTAMP {
-            let _ = self.indexes.times.maybe_append(self.max_timestamp, self.max_timestamp_offset);
-        }
+        self.indexes.append_time(self.max_timestamp, self.max_timestamp_offset);
     }
 
     /// Cuts it to end at `to`, which is at `position`. The indexes begin anew: a search scans until they are rebuilt.
@@ -144,6 +145,11 @@ impl Segment {
         segment.indexes.offsets_on_file = record.offsets_on_file;
         segment.indexes.times_on_file = record.times_on_file;
         segment.indexes.whole = record.offsets_on_file.entries == 0 && record.times_on_file.entries == 0;
+        if record.times_on_file.entries > 0 {
+            // A clean stop wrote the maximum. A crash may have come before it: then the next greater one is the next
+            // entry, and a search walks on from the last one.
+            segment.indexes.last_time = record.max_timestamp;
+        }
         segment
     }
 }
@@ -163,7 +169,18 @@ impl Indexes {
             offsets: OffsetIndex::new(base),
             times: TimeIndex::new(base),
             whole: true,
+            last_time: NO_TIMESTAMP,
             generation: 0,
+        }
+    }
+
+    /// Adds to the time index that `timestamp`, of the batch that ends with `offset`, is the greatest so far; an entry is
+    /// made only if it is greater than the last one, on file or in memory.
+    fn append_time(&mut self, timestamp: Timestamp, offset: Offset) {
+        if timestamp > self.last_time {
+            // Both only rise, and the log rolls before an offset no longer fits, so nothing is refused.
+            let _ = self.times.maybe_append(timestamp, offset);
+            self.last_time = timestamp;
         }
     }
 
@@ -241,6 +258,7 @@ impl Indexes {
         self.whole = false;
         self.generation += 1;
         (self.offsets_on_file, self.times_on_file) = (OnFile::default(), OnFile::default());
+        self.last_time = rebuilt.last_time;
         self.load(rebuilt.offsets, rebuilt.times);
     }
 
