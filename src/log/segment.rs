@@ -30,6 +30,9 @@ pub struct Segment {
     since_index: u32,
     /// No append follows, all of it is in its file, the file is cut to size, and its indexes are complete on disk.
     pub finished: bool,
+    /// The file is not longer than its batches, and its indexes on file are complete: a clean stop left it so, and nothing
+    /// was written since.
+    pub cut_to_size: bool,
 }
 
 /// The sparse indexes of a segment: a part that is on file, and what came after it.
@@ -75,6 +78,7 @@ impl Segment {
             indexes: Indexes::new(base),
             since_index: 0,
             finished: false,
+            cut_to_size: true,
         }
     }
 
@@ -95,6 +99,7 @@ impl Segment {
         }
         self.since_index = self.since_index.saturating_add(bytes);
         self.end += bytes;
+        self.cut_to_size = false;
         self.next_offset = header.next_offset();
     }
 
@@ -106,6 +111,7 @@ impl Segment {
     /// Cuts it to end at `to`, which is at `position`. The indexes begin anew: a search scans until they are rebuilt.
     pub fn cut(&mut self, position: u32, to: Offset) {
         (self.end, self.next_offset, self.finished, self.allocated) = (position, to, false, 0);
+        self.cut_to_size = false;
         self.max_timestamp_offset = self.max_timestamp_offset.min(to - 1);
         self.indexes = Indexes::new(self.base);
     }
@@ -130,6 +136,7 @@ impl Segment {
             offsets_on_file: self.indexes.offsets_on_file,
             times_on_file: self.indexes.times_on_file,
             finished: self.finished,
+            cut_to_size: self.cut_to_size,
         }
     }
 
@@ -142,6 +149,7 @@ impl Segment {
         segment.max_timestamp = record.max_timestamp;
         segment.max_timestamp_offset = record.max_timestamp_offset;
         segment.finished = record.finished;
+        segment.cut_to_size = record.cut_to_size;
         segment.indexes.offsets_on_file = record.offsets_on_file;
         segment.indexes.times_on_file = record.times_on_file;
         segment.indexes.whole = record.offsets_on_file.entries == 0 && record.times_on_file.entries == 0;

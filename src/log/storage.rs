@@ -302,7 +302,8 @@ impl Log {
     fn needs_finish(&self) -> bool {
         let state = self.state();
         let last = state.active();
-        !state.dirty.is_empty() || state.need.is_some() || last.allocated > 0 || !state.snapshots.is_empty()
+        let in_journal = !state.dirty.is_empty() || state.need.is_some();
+        in_journal || last.allocated > 0 || !last.cut_to_size || !state.snapshots.is_empty()
     }
 
     /// Whether it was appended to since its last write-back.

@@ -299,6 +299,7 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
     for segment in std::mem::take(&mut captured.segments) {
         let finish = segment.base != active || thoroughness == Thoroughness::Final;
         if segment.end == 0 {
+            cut_empty(log, segment.base, finish).await?;
             continue;
         }
         let file = log.active_file(segment.base).await?;
@@ -314,7 +315,7 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
         let record = log.note_files_written(&segment, segment.base != active, finish);
         captured.record.segments.iter_mut().filter(|one| one.base == segment.base).for_each(|one| {
             (one.offsets_on_file, one.times_on_file) = (record.offsets_on_file, record.times_on_file);
-            one.finished = record.finished;
+            (one.finished, one.cut_to_size) = (record.finished, record.cut_to_size);
         });
     }
     for (base, snapshot) in &captured.snapshots {
@@ -323,6 +324,21 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
         file::replace(&log.context.io, &path, snapshot).await?;
     }
     write_epochs(log).await
+}
+
+/// Takes what a cut left in the files of a segment that is empty now, if it has any.
+async fn cut_empty(log: &Rc<Log>, base: Offset, finish: bool) -> Result<()> {
+    let io = &log.context.io;
+    for kind in [Kind::Log, Kind::Index, Kind::TimeIndex] {
+        let path = log.context.directory.path(log.name(), base, kind);
+        if !finish || file::stat(io, &path).await?.is_none() {
+            continue;
+        }
+        let file = File::open(io, &path, OpenMode { write: true, ..OpenMode::default() }).await?;
+        file.truncate(io, 0).await?;
+        file.sync(io, false).await?;
+    }
+    Ok(())
 }
 
 impl Log {
@@ -334,6 +350,7 @@ impl Log {
         let counts = segment.indexes.note_written(&written.offsets, &written.times);
         if cut {
             segment.allocated = 0;
+            segment.cut_to_size = counts && segment.end == written.end;
         }
         if finished && counts {
             segment.finished = true;
