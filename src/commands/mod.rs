@@ -13,6 +13,7 @@ use clap::{Arg, ArgMatches, Command};
 
 mod client;
 mod config;
+mod dump;
 mod options;
 mod serve;
 mod stats;
@@ -28,6 +29,7 @@ pub fn run() -> ExitCode {
         None => serve::run(&matches),
         Some(("serve", matches)) => serve::run(matches),
         Some(("config", matches)) => config::run(matches),
+        Some(("dump", matches)) => dump::run(matches),
         Some(("stats", matches)) => stats::run(matches),
         Some(("topic", matches)) => topic::run(matches),
         Some((other, _)) => Err(format!("there is no command '{other}'")),
@@ -48,6 +50,7 @@ fn command() -> Command {
         .args_conflicts_with_subcommands(true)
         .subcommand(options::add(Command::new("serve").about("Run the broker (the same as no command)")))
         .subcommand(config::command())
+        .subcommand(dump::command())
         .subcommand(stats::command())
         .subcommand(topic::command())
 }

@@ -27,6 +27,9 @@ use crate::model::offset::{Offset, Timestamp};
 const FILE_MAGIC: &[u8; 8] = b"FLUMENCP";
 const VERSION: u32 = 1;
 const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"FLCR");
+/// Bits of a segment's last byte.
+const FINISHED_FLAG: u8 = 1;
+const CUT_TO_SIZE_FLAG: u8 = 2;
 /// Size of one of the two slots of the header.
 const SLOT_BYTES: usize = 512;
 const FILE_HEADER_BYTES: usize = 2 * SLOT_BYTES;
@@ -70,6 +73,7 @@ pub struct SegmentRecord {
     pub offsets_on_file: OnFile,
     pub times_on_file: OnFile,
     pub finished: bool,
+    pub cut_to_size: bool,
 }
 
 /// Reads values off the front of a record's body.
@@ -174,7 +178,8 @@ impl SegmentRecord {
         for value in [self.end, offsets.entries, offsets.crc, times.entries, times.crc] {
             out.extend_from_slice(&value.to_le_bytes());
         }
-        out.push(u8::from(self.finished));
+        let flags = [(self.finished, FINISHED_FLAG), (self.cut_to_size, CUT_TO_SIZE_FLAG)];
+        out.push(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum());
     }
 
     fn decode(cursor: &mut Cursor<'_>) -> std::result::Result<SegmentRecord, String> {
@@ -189,7 +194,8 @@ impl SegmentRecord {
         };
         record.offsets_on_file = OnFile { entries: cursor.u32()?, crc: cursor.u32()? };
         record.times_on_file = OnFile { entries: cursor.u32()?, crc: cursor.u32()? };
-        record.finished = cursor.take(1)?[0] != 0;
+        let flags = cursor.take(1)?[0];
+        (record.finished, record.cut_to_size) = (flags & FINISHED_FLAG != 0, flags & CUT_TO_SIZE_FLAG != 0);
         Ok(record)
     }
 }

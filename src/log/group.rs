@@ -215,6 +215,17 @@ pub fn find_group<'a>(header: &FileHeader, bytes: &'a [u8]) -> Found<'a> {
     })
 }
 
+/// The life of a file that whatever group stands at the start of `bytes` was written in, as a header that
+/// [`find_group`] finds it by; `None` where no group begins. For tools that look at what recycling left behind.
+pub fn claimed_header(bytes: &[u8]) -> Option<FileHeader> {
+    let (raw, _) = GroupHeader::ref_from_prefix(bytes).ok()?;
+    (raw.magic.get() == GROUP_MAGIC).then(|| FileHeader {
+        chain: Chain { epoch: raw.epoch.get(), reactor: raw.reactor.get() },
+        sequence: raw.sequence.get(),
+        first_group: raw.group.get(),
+    })
+}
+
 /// What an entry does to its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {

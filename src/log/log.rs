@@ -97,14 +97,20 @@ pub struct DirtyRange {
     pub end: u32,
 }
 
-/// A journal file that a log needs until its next checkpoint.
-#[derive(Clone, Debug)]
-#[allow(dead_code, reason = "held, never looked into: the count is what matters")]
-pub enum Need {
-    /// A file of this process start.
-    Current(Arc<JournalFile>),
-    /// A journal of an earlier one.
-    Old(Arc<OldChain>),
+/// The journal files that a log needs until its next checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct Need {
+    /// The oldest file of this process start; files go in their order, so it keeps all later ones.
+    pub current: Option<Arc<JournalFile>>,
+    /// Journals of earlier starts. They go one by one, so each that holds a change is held.
+    pub old: Vec<Arc<OldChain>>,
+}
+
+impl Need {
+    /// Whether no journal file is needed.
+    pub fn is_empty(&self) -> bool {
+        self.current.is_none() && self.old.is_empty()
+    }
 }
 
 /// One partition's log.
@@ -138,10 +144,10 @@ pub(super) struct State {
     /// Write-back is at work on the segment files: small appends go through the journal, large ones wait.
     pub held: bool,
     pub epochs: LeaderEpochs,
-    /// The oldest journal file that holds what the last checkpoint does not cover.
-    pub need: Option<Need>,
+    /// What holds the changes that the last checkpoint does not cover.
+    pub need: Need,
     /// The same, counted from the last capture.
-    pub need_since_capture: Option<Need>,
+    pub need_since_capture: Need,
     /// The group of the last append, and this log's bytes in it.
     pub pending: (u64, u32),
     /// Leader epochs that `leader-epoch-checkpoint` holds.
@@ -324,9 +330,7 @@ impl State {
     /// Notes that the journal's open file is needed from now on.
     pub fn note_need(&mut self, file: impl FnOnce() -> Arc<JournalFile>) {
         let slot = if self.capturing { &mut self.need_since_capture } else { &mut self.need };
-        if slot.is_none() {
-            *slot = Some(Need::Current(file()));
-        }
+        slot.current.get_or_insert_with(file);
     }
 
     /// Notes that the segment's file holds everything from `start` to `end`.
@@ -460,16 +464,16 @@ impl Log {
         recovered: RecoveredLog,
     ) -> Rc<Log> {
         let mut state = Log::empty_state(settings);
-        let RecoveredLog { record, changes, version, need, .. } = recovered;
+        let RecoveredLog { record, changes, version, needs, .. } = recovered;
         let name = if record.name.is_empty() { name } else { &record.name.clone() };
         state.version = version;
-        state.need = need.map(Need::Old);
+        state.need.old = needs;
         state.restore(record, context.io.pool());
         for change in changes {
             state.replay(change);
         }
         let log = Log::with_state(id, name, context, state);
-        if !log.state.borrow().dirty.is_empty() || log.state.borrow().need.is_some() {
+        if !log.state.borrow().dirty.is_empty() || !log.state.borrow().need.is_empty() {
             context.note_change(&log);
         }
         log
@@ -488,8 +492,8 @@ impl Log {
             runs_in_flight: 0,
             held: false,
             epochs: LeaderEpochs::default(),
-            need: None,
-            need_since_capture: None,
+            need: Need::default(),
+            need_since_capture: Need::default(),
             pending: (0, 0),
             epochs_written: 0,
             capturing: false,

@@ -136,8 +136,8 @@ pub struct RecoveredLog {
     pub changes: Vec<Change>,
     /// The version after the last change.
     pub version: u64,
-    /// The first journal that holds a change.
-    pub need: Option<Arc<OldChain>>,
+    /// The journals that hold its changes: of several starts when the broker was killed again before a checkpoint.
+    pub needs: Vec<Arc<OldChain>>,
     /// The log end offset after the last change.
     next_offset: Option<Offset>,
 }
@@ -429,7 +429,9 @@ impl Recovery {
             ));
         }
         log.version = entry.version;
-        log.need.get_or_insert_with(|| Arc::clone(holder));
+        if log.needs.last().is_none_or(|last| !Arc::ptr_eq(last, holder)) {
+            log.needs.push(Arc::clone(holder));
+        }
         let bytes = match entry.kind {
             EntryKind::Create => {
                 log.record.name = self.names.get(&entry.id).cloned().unwrap_or_default();

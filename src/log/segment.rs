@@ -30,6 +30,9 @@ pub struct Segment {
     since_index: u32,
     /// No append follows, all of it is in its file, the file is cut to size, and its indexes are complete on disk.
     pub finished: bool,
+    /// The file is not longer than its batches, and its indexes on file are complete: a clean stop left it so, and nothing
+    /// was written since.
+    pub cut_to_size: bool,
 }
 
 /// The sparse indexes of a segment: a part that is on file, and what came after it.
@@ -45,6 +48,9 @@ pub struct Indexes {
     pub times: TimeIndex,
     /// Whether the entries on file are in memory too.
     pub whole: bool,
+    /// The timestamp of the time index's last entry, wherever that is; [`NO_TIMESTAMP`] without one. After a start it may
+    /// be above it, where only the file knows.
+    last_time: Timestamp,
     /// How often they were built anew.
     generation: u32,
 }
@@ -72,6 +78,7 @@ impl Segment {
             indexes: Indexes::new(base),
             since_index: 0,
             finished: false,
+            cut_to_size: true,
         }
     }
 
@@ -87,24 +94,24 @@ impl Segment {
         if self.since_index > index_interval_bytes {
             // Offsets and positions only rise, and the log rolls before an offset no longer fits, so nothing is refused.
             let _ = self.indexes.offsets.append(header.last_offset(), self.end);
-            let _ = self.indexes.times.maybe_append(self.max_timestamp, self.max_timestamp_offset);
+            self.indexes.append_time(self.max_timestamp, self.max_timestamp_offset);
             self.since_index = 0;
         }
         self.since_index = self.since_index.saturating_add(bytes);
         self.end += bytes;
+        self.cut_to_size = false;
         self.next_offset = header.next_offset();
     }
 
     /// Completes the time index when the segment is rolled, as Kafka does, so that its last entry is the maximum.
     pub fn close(&mut self) {
-        if self.max_timestamp != NO_TIMESTAMP {
-            let _ = self.indexes.times.maybe_append(self.max_timestamp, self.max_timestamp_offset);
-        }
+        self.indexes.append_time(self.max_timestamp, self.max_timestamp_offset);
     }
 
     /// Cuts it to end at `to`, which is at `position`. The indexes begin anew: a search scans until they are rebuilt.
     pub fn cut(&mut self, position: u32, to: Offset) {
         (self.end, self.next_offset, self.finished, self.allocated) = (position, to, false, 0);
+        self.cut_to_size = false;
         self.max_timestamp_offset = self.max_timestamp_offset.min(to - 1);
         self.indexes = Indexes::new(self.base);
     }
@@ -129,6 +136,7 @@ impl Segment {
             offsets_on_file: self.indexes.offsets_on_file,
             times_on_file: self.indexes.times_on_file,
             finished: self.finished,
+            cut_to_size: self.cut_to_size,
         }
     }
 
@@ -141,9 +149,15 @@ impl Segment {
         segment.max_timestamp = record.max_timestamp;
         segment.max_timestamp_offset = record.max_timestamp_offset;
         segment.finished = record.finished;
+        segment.cut_to_size = record.cut_to_size;
         segment.indexes.offsets_on_file = record.offsets_on_file;
         segment.indexes.times_on_file = record.times_on_file;
         segment.indexes.whole = record.offsets_on_file.entries == 0 && record.times_on_file.entries == 0;
+        if record.times_on_file.entries > 0 {
+            // A clean stop wrote the maximum. A crash may have come before it: then the next greater one is the next
+            // entry, and a search walks on from the last one.
+            segment.indexes.last_time = record.max_timestamp;
+        }
         segment
     }
 }
@@ -163,7 +177,18 @@ impl Indexes {
             offsets: OffsetIndex::new(base),
             times: TimeIndex::new(base),
             whole: true,
+            last_time: NO_TIMESTAMP,
             generation: 0,
+        }
+    }
+
+    /// Adds to the time index that `timestamp`, of the batch that ends with `offset`, is the greatest so far; an entry is
+    /// made only if it is greater than the last one, on file or in memory.
+    fn append_time(&mut self, timestamp: Timestamp, offset: Offset) {
+        if timestamp > self.last_time {
+            // Both only rise, and the log rolls before an offset no longer fits, so nothing is refused.
+            let _ = self.times.maybe_append(timestamp, offset);
+            self.last_time = timestamp;
         }
     }
 
@@ -241,6 +266,7 @@ impl Indexes {
         self.whole = false;
         self.generation += 1;
         (self.offsets_on_file, self.times_on_file) = (OnFile::default(), OnFile::default());
+        self.last_time = rebuilt.last_time;
         self.load(rebuilt.offsets, rebuilt.times);
     }
 

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::group::Chain;
 use super::journal::{Durable, Journal};
 use super::journal_file::JournalFiles;
-use super::log::{Log, LogSettings};
+use super::log::{Log, LogSettings, Need};
 use super::recovery::{Recovered, RecoveredLog, RecoveredPart};
 use super::stats::StorageStats;
 use super::write_back::{self, Thoroughness};
@@ -126,7 +126,7 @@ impl Storage {
         self.inner.checkpoint.append(&[(id, record.encode(id))]).await?;
         if let Some(log) = log {
             let mut state = log.state_mut();
-            (state.need, state.need_since_capture) = (None, None);
+            (state.need, state.need_since_capture) = (Need::default(), Need::default());
             state.tail = Default::default();
         }
         context.journal.recycle();
@@ -302,11 +302,8 @@ impl Log {
     fn needs_finish(&self) -> bool {
         let state = self.state();
         let last = state.active();
-        !state.dirty.is_empty()
-            || state.need.is_some()
-            || last.allocated > 0
-            || !state.snapshots.is_empty()
-            || !state.doomed.is_empty()
+        let in_journal = !state.dirty.is_empty() || !state.need.is_empty() || !state.doomed.is_empty();
+        in_journal || last.allocated > 0 || !last.cut_to_size || !state.snapshots.is_empty()
     }
 
     /// Whether it was appended to since its last write-back.
@@ -325,7 +322,7 @@ pub async fn merge_checkpoints(io: &Handle, config: &StorageConfig, recovered: &
         return Ok(());
     }
     // A removed log is forgotten only when no journal can bring it back.
-    let journals_needed = recovered.logs.values().any(|log| log.need.is_some());
+    let journals_needed = recovered.logs.values().any(|log| !log.needs.is_empty());
     let records: Vec<_> = recovered
         .logs
         .iter()

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::checkpoint::{Checkpoint, LogRecord, SegmentRecord};
 use super::context::Context;
 use super::directory::Kind;
-use super::log::{DirtyRange, Edge, Log, State};
+use super::log::{DirtyRange, Edge, Log, Need, State};
 use super::run::block_floor;
 use super::segment::{OnFile, Segment};
 use crate::base::block::{BLOCK_ALIGN, Use};
@@ -232,8 +232,8 @@ impl State {
     /// Gives up a capture: what it covered is needed from the journal as before.
     fn abandon_capture(&mut self) {
         self.capturing = false;
-        let since = self.need_since_capture.take();
-        self.need = self.need.take().or(since);
+        let since = std::mem::take(&mut self.need_since_capture);
+        self.need.current = self.need.current.take().or(since.current);
     }
 
     /// Whether everything that the files lack lies in the last, incomplete block, and begins with a batch.
@@ -267,7 +267,7 @@ impl Log {
         let mut bytes = vec![0; (end - start) as usize];
         state.copy(active, start, &mut bytes);
         state.capturing = true;
-        state.need_since_capture = None;
+        state.need_since_capture = Need::default();
         let unfinished = state.segments.iter().filter(|segment| !segment.finished && !in_record);
         let segments = unfinished.map(|segment| {
             let (offsets, times) = segment.indexes.unwritten();
@@ -297,7 +297,7 @@ impl Log {
     fn finish_write_back(self: &Rc<Self>, captured: Captured) {
         let state = &mut *self.state_mut();
         state.capturing = false;
-        state.need = state.need_since_capture.take();
+        state.need = std::mem::take(&mut state.need_since_capture);
         if captured.in_record {
             let stored = captured.record.stored;
             let end = captured.edge.start + captured.edge.bytes.len() as u32;
@@ -319,6 +319,7 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
     for segment in std::mem::take(&mut captured.segments) {
         let finish = segment.base != active || thoroughness == Thoroughness::Final;
         if segment.end == 0 {
+            cut_empty(log, segment.base, finish).await?;
             continue;
         }
         let file = log.active_file(segment.base).await?;
@@ -334,7 +335,7 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
         let record = log.note_files_written(&segment, segment.base != active, finish);
         captured.record.segments.iter_mut().filter(|one| one.base == segment.base).for_each(|one| {
             (one.offsets_on_file, one.times_on_file) = (record.offsets_on_file, record.times_on_file);
-            one.finished = record.finished;
+            (one.finished, one.cut_to_size) = (record.finished, record.cut_to_size);
         });
     }
     for (base, snapshot) in &captured.snapshots {
@@ -343,6 +344,21 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
         file::replace(&log.context.io, &path, snapshot).await?;
     }
     write_epochs(log).await
+}
+
+/// Takes what a cut left in the files of a segment that is empty now, if it has any.
+async fn cut_empty(log: &Rc<Log>, base: Offset, finish: bool) -> Result<()> {
+    let io = &log.context.io;
+    for kind in [Kind::Log, Kind::Index, Kind::TimeIndex] {
+        let path = log.context.directory.path(log.name(), base, kind);
+        if !finish || file::stat(io, &path).await?.is_none() {
+            continue;
+        }
+        let file = File::open(io, &path, OpenMode { write: true, ..OpenMode::default() }).await?;
+        file.truncate(io, 0).await?;
+        file.sync(io, false).await?;
+    }
+    Ok(())
 }
 
 impl Log {
@@ -354,6 +370,7 @@ impl Log {
         let counts = segment.indexes.note_written(&written.offsets, &written.times);
         if cut {
             segment.allocated = 0;
+            segment.cut_to_size = counts && segment.end == written.end;
         }
         if finished && counts {
             segment.finished = true;

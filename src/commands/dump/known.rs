@@ -1,0 +1,121 @@
+//! What the checkpoints of a data directory vouch for: which bytes of which files must be there.
+//!
+//! A segment that is being appended to may hold anything behind what was written back: reserved space, holes that the
+//! journal fills at the next start, half a block. Only what a checkpoint relies on can be damaged.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use flumen::log::checkpoint::{self, LogRecord, SegmentRecord};
+use flumen::log::segment::OnFile;
+use flumen::model::ids::PartitionId;
+use flumen::model::offset::Offset;
+
+/// The latest record of each log of one data directory.
+#[derive(Default)]
+pub struct Known {
+    logs: BTreeMap<PartitionId, LogRecord>,
+    /// Where the journal cuts a log: segment and position.
+    cuts: BTreeMap<PartitionId, (Offset, u32)>,
+}
+
+/// What a segment's files must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// There are no checkpoints: whole batches up to the file's end.
+    Whole,
+    /// At least `stored` bytes of batches.
+    Part {
+        /// Bytes that were written back; the journal may hold more.
+        stored: u64,
+        /// Entries of the offset index.
+        offsets: OnFile,
+        /// Entries of the time index.
+        times: OnFile,
+        /// What the checkpoint says of the whole segment, if nothing was appended since.
+        closed: Option<SegmentRecord>,
+    },
+}
+
+/// Nothing that was written back.
+const NOTHING: Extent = Extent::Part {
+    stored: 0,
+    offsets: OnFile { entries: 0, crc: 0 },
+    times: OnFile { entries: 0, crc: 0 },
+    closed: None,
+};
+
+impl Known {
+    /// Reads the checkpoints below `data`; `None` when there is no directory of them: not Flumen's, then. A checkpoint
+    /// that cannot be read is left out, and found damaged when it is its turn.
+    pub fn read(data: &Path) -> Option<Known> {
+        let directory = std::fs::read_dir(data.join("checkpoint")).ok()?;
+        let mut known = Known::default();
+        for path in directory.filter_map(|entry| Some(entry.ok()?.path())) {
+            if path.extension().is_none_or(|extension| extension != "checkpoint") {
+                continue;
+            }
+            let content = std::fs::read(&path).unwrap_or_default();
+            for found in checkpoint::parse(&content).unwrap_or_default() {
+                let latest = known.logs.entry(found.id).or_default();
+                if found.record.version >= latest.version {
+                    *latest = found.record;
+                }
+            }
+        }
+        Some(known)
+    }
+
+    /// The version of `id` that is covered, and the name of its directory.
+    pub fn covered(&self, id: PartitionId) -> (u64, &str) {
+        self.logs.get(&id).map_or((0, ""), |record| (record.version, record.name.as_str()))
+    }
+
+    /// Whether `id` is gone.
+    pub fn is_removed(&self, id: PartitionId) -> bool {
+        self.logs.get(&id).is_some_and(|record| record.removed)
+    }
+
+    /// Notes that the journal cuts `id`: nothing behind is relied on.
+    pub fn note_cut(&mut self, id: PartitionId, segment: Offset, position: u32) {
+        let cut = self.cuts.entry(id).or_insert((segment, position));
+        *cut = (*cut).min((segment, position));
+    }
+
+    /// What the segment `base` of the log in the directory `name` must hold.
+    pub fn extent(&self, name: &str, base: Offset) -> Extent {
+        let Some((id, record)) = self.logs.iter().find(|(_, record)| !record.removed && record.name == name) else {
+            return NOTHING;
+        };
+        let Some(segment) = record.segments.iter().find(|segment| segment.base == base) else { return NOTHING };
+        let is_last = record.segments.last().is_some_and(|last| last.base == base);
+        let stored = u64::from(if is_last { record.stored } else { segment.end });
+        let closed = (!is_last).then_some(*segment);
+        match self.cuts.get(id) {
+            Some((cut, _)) if *cut < base => NOTHING,
+            Some((cut, position)) if *cut == base => Extent::Part {
+                stored: stored.min(u64::from(*position)),
+                offsets: OnFile::default(),
+                times: OnFile::default(),
+                closed: None,
+            },
+            _ => Extent::Part { stored, offsets: segment.offsets_on_file, times: segment.times_on_file, closed },
+        }
+    }
+
+    /// Segments that must be there: the directory's name, the base offset.
+    pub fn required(&self) -> Vec<(&str, Offset)> {
+        let logs = self.logs.values().filter(|record| !record.removed);
+        let all = logs.flat_map(|record| record.segments.iter().map(|segment| (record.name.as_str(), segment.base)));
+        all.filter(|(name, base)| matches!(self.extent(name, *base), Extent::Part { stored, .. } if stored > 0))
+            .collect()
+    }
+}
+
+/// The data directory that a file of a partition, of the journal or of the checkpoints lies in.
+pub fn data_directory(path: &Path) -> Option<PathBuf> {
+    let parent = path.parent()?;
+    // A bare file name lies in the working directory.
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    Some(parent.canonicalize().ok()?.parent()?.to_owned())
+}
