@@ -120,6 +120,7 @@ fn start(started: Started, request: Request) {
         ApiKey::FindCoordinator => now(started, request, h::find_coordinator::handle),
         ApiKey::CreateTopics => run(started, request, h::create_topics::handle),
         ApiKey::DeleteTopics => run(started, request, h::delete_topics::handle),
+        ApiKey::DeleteRecords => run(started, request, h::delete_records::handle),
         ApiKey::CreatePartitions => run(started, request, h::create_partitions::handle),
         ApiKey::InitProducerId => run(started, request, h::init_producer_id::handle),
         ApiKey::OffsetForLeaderEpoch => run(started, request, h::offset_for_leader_epoch::handle),

@@ -67,6 +67,8 @@ pub enum Ask {
     Offsets(Vec<OffsetQuestion>),
     /// Where epochs end.
     EpochEnds(Vec<EpochQuestion>),
+    /// Delete the oldest records.
+    DeleteRecords(Vec<RecordDeletion>),
     /// A new image: open, close and configure what it says, then answer.
     Publish(Box<Publication>),
     /// A decision of the controller.
@@ -92,6 +94,8 @@ pub enum Answer {
     Offsets(Vec<Result<TimestampOffset, ClientError>>),
     /// One result a partition.
     EpochEnds(Vec<Result<(LeaderEpoch, Offset), ClientError>>),
+    /// The new log start offset, one result a partition.
+    DeletedRecords(Vec<Result<Offset, ClientError>>),
     /// The image is in force there.
     Published,
     /// What was decided.
@@ -162,6 +166,15 @@ pub struct EpochQuestion {
     pub epoch: LeaderEpoch,
     /// The leader epoch that the client knows, -1 for none.
     pub current_leader_epoch: LeaderEpoch,
+}
+
+/// A wish that a partition's oldest records be deleted.
+#[derive(Clone, Copy)]
+pub struct RecordDeletion {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset to keep, -1 for the high watermark.
+    pub before: Offset,
 }
 
 /// A new image and what is new in it.

@@ -6,7 +6,7 @@ use super::broker::Broker;
 use super::calls::{self, WaitingHere};
 use super::connection;
 use super::controller;
-use super::handlers::{list_offsets, offset_for_leader_epoch, produce};
+use super::handlers::{delete_records, list_offsets, offset_for_leader_epoch, produce};
 use super::hosting;
 use super::message::{Answer, Ask, CallId, Fetch, Message, Produce, Publication};
 use super::reading;
@@ -59,6 +59,9 @@ fn answer(broker: &Rc<Broker>, from: ReactorId, call: CallId, ask: Ask) {
         }),
         Ask::EpochEnds(questions) => spawn(broker, from, call, |broker| async move {
             Answer::EpochEnds(offset_for_leader_epoch::answer_here(&broker, questions).await)
+        }),
+        Ask::DeleteRecords(deletions) => spawn(broker, from, call, |broker| async move {
+            Answer::DeletedRecords(delete_records::answer_here(&broker, deletions).await)
         }),
         Ask::Publish(publication) => spawn(broker, from, call, |broker| publish(broker, *publication)),
         Ask::Decide(command) => spawn(broker, from, call, |broker| async move {

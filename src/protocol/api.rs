@@ -80,7 +80,7 @@ apis! {
     ApiVersions = 18, 0..=4, 3, SERVED;
     CreateTopics = 19, 2..=7, 5, SERVED;
     DeleteTopics = 20, 1..=6, 4, SERVED;
-    DeleteRecords = 21, 0..=2, 2, KNOWN;
+    DeleteRecords = 21, 0..=2, 2, SERVED;
     InitProducerId = 22, 0..=5, 2, SERVED;
     OffsetForLeaderEpoch = 23, 2..=4, 4, SERVED;
     AddPartitionsToTxn = 24, 0..=5, 3, KNOWN;

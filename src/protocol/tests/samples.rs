@@ -8,6 +8,7 @@ use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssign
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
@@ -44,6 +45,7 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     (0..=5).for_each(|version| visitor.visit(version, init_producer_id(version)));
     (2..=7).for_each(|version| visitor.visit(version, create_topics()));
     (1..=6).for_each(|version| visitor.visit(version, delete_topics(version)));
+    (0..=2).for_each(|version| visitor.visit(version, delete_records()));
     (1..=4).for_each(|version| visitor.visit(version, describe_configs(version)));
     (0..=2).for_each(|version| visitor.visit(version, alter_configs()));
     (0..=1).for_each(|version| visitor.visit(version, incremental_alter_configs()));
@@ -129,6 +131,13 @@ fn delete_topics(version: i16) -> DeleteTopicsRequest {
     }
     let by_id = DeleteTopicState::default().with_topic_id(uuid::Uuid::from_u128(1 << 100));
     request.with_topics(vec![DeleteTopicState::default().with_name(Some(topic("orders"))), by_id])
+}
+
+fn delete_records() -> DeleteRecordsRequest {
+    let partition = |index, offset| DeleteRecordsPartition::default().with_partition_index(index).with_offset(offset);
+    let partitions = vec![partition(0, -1), partition(1_000_000, 1 << 40)];
+    let topics = vec![DeleteRecordsTopic::default().with_name(topic("orders")).with_partitions(partitions)];
+    DeleteRecordsRequest::default().with_topics(topics).with_timeout_ms(60_000)
 }
 
 fn describe_configs(version: i16) -> DescribeConfigsRequest {

@@ -7,6 +7,13 @@ import records
 
 TIMEOUT_SECONDS = 60
 
+# On a loaded machine librdkafka 2.0 now and then finds all brokers down before it has tried to reach one: a race of its
+# start-up, whatever the broker. kcat 1.7 gives up then, with nothing sent.
+NO_BROKER = "All broker connections are down"
+# How librdkafka logs a connection that was tried and failed (kcat -q silences it).
+TRIED = "|FAIL|"
+ATTEMPTS_MAX = 3
+
 # Every field of a record; lengths tell null (-1) from empty.
 FORMAT = r"%p %o %T %K %S [%h] %k %s\n"
 
@@ -23,6 +30,16 @@ class Kcat:
         self.bootstrap = bootstrap
 
     def run(self, *arguments, stdin=b""):
+        """The outcome of a kcat, or of the next one if it never came to try the broker."""
+        for _ in range(ATTEMPTS_MAX):
+            outcome = self.run_once(*arguments, stdin=stdin)
+            # With output it did reach the broker; with a failed connection the broker is to blame.
+            never_tried = NO_BROKER in outcome.errors and TRIED not in outcome.errors and not outcome.output
+            if outcome.status == 0 or not never_tried:
+                break
+        return outcome
+
+    def run_once(self, *arguments, stdin=b""):
         command = ["kcat", "-b", self.bootstrap, *map(str, arguments)]
         done = subprocess.run(command, input=stdin, capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
         return Outcome(done.returncode, done.stdout, done.stderr.decode())
