@@ -47,7 +47,7 @@ impl fmt::Display for Bytes {
         let bytes = self.0;
         for (unit, name) in [(1 << 40, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")] {
             if bytes >= unit {
-                return if bytes % unit == 0 {
+                return if bytes.is_multiple_of(unit) {
                     write!(f, "{} {name}", bytes / unit)
                 } else {
                     write!(f, "{:.1} {name}", bytes as f64 / unit as f64)

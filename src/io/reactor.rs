@@ -292,7 +292,8 @@ impl Drop for Reactor {
 impl Core {
     fn deliver(&self) -> bool {
         let links = self.links.borrow();
-        links.iter().fold(false, |any, link| link.deliver() || any)
+        // All of them, not only up to the first that has something.
+        links.iter().filter(|link| link.deliver()).count() > 0
     }
 
     fn submit_for_nobody(&self, op: Op) {

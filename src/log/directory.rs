@@ -58,12 +58,15 @@ pub enum Access {
     Cached,
 }
 
+/// Names an open segment.
+type OpenKey = (String, Offset, Access);
+
 /// The partition directories of one reactor's logs, and their open segments.
 pub struct Directory {
     io: Handle,
     data: PathBuf,
     made: RefCell<BTreeSet<String>>,
-    open: RefCell<BTreeMap<(String, Offset, Access), (File, u64)>>,
+    open: RefCell<BTreeMap<OpenKey, (File, u64)>>,
     uses: Cell<u64>,
     open_max: usize,
 }

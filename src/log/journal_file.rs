@@ -167,8 +167,7 @@ impl JournalFiles {
                 if !inner.returned.borrow().is_empty() {
                     return Poll::Ready(false);
                 }
-                let within =
-                    inner.live.get() + 1 <= (inner.config.journal_bytes / inner.config.journal_file_bytes).max(2);
+                let within = inner.live.get() < (inner.config.journal_bytes / inner.config.journal_file_bytes).max(2);
                 if inner.wanted.get() && within && inner.ready.borrow().is_empty() {
                     return Poll::Ready(false);
                 }
@@ -231,7 +230,7 @@ impl JournalFiles {
     async fn make(&self, path: &Path) -> Result<JournalFile> {
         let io = &self.inner.io;
         let bytes = self.inner.config.journal_file_bytes;
-        assert!(bytes % 4096 == 0 && bytes > GROUPS_START);
+        assert!(bytes.is_multiple_of(4096) && bytes > GROUPS_START);
         let mode = OpenMode { write: true, create: true, direct: true, truncate: true, ..OpenMode::default() };
         let file = File::open(io, path, mode).await?;
         file.allocate(io, 0, bytes).await?;

@@ -99,7 +99,10 @@ pub(super) async fn pass(
                 failure: Rc::clone(&failure),
                 thoroughness,
             };
-            context.io.spawn(async move { sender.send(worker.run().await) });
+            context.io.spawn(async move {
+                worker.run().await;
+                sender.send(());
+            });
             receiver
         })
         .collect();

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034  # what is set here is used by the suites
 # Sourced by every suite: where things are, and how what a suite needs gets installed once.
 
 CLIENTS="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"

@@ -221,6 +221,7 @@ fn print_entry(entry: &Entry, payload: &[u8], known: Option<&mut Known>, report:
             EntryKind::Run => {
                 format!("run {} bytes, {} of them here, CRC {:#010x}", entry.run_bytes, payload.len(), entry.run_crc)
             }
+            EntryKind::Start => "start here, records before are deleted".to_owned(),
             EntryKind::Truncate => format!("truncate, {} bytes before the end here", payload.len()),
         };
         format!(

@@ -3,8 +3,8 @@ main.py --bootstrap HOST:PORT verify TOPIC:SEED...       reads generated records
 """
 
 import argparse
-import json
 import hashlib
+import json
 import secrets
 import sys
 import tempfile
@@ -39,7 +39,9 @@ class Cases:
         """Compares partition 0 with records that were sent without offsets and timestamps."""
         placed = [
             Record(value, key, headers, 0, offset, timestamp)
-            for offset, ((key, value, headers), timestamp) in enumerate(zip(sent, self.stored_times(topic), strict=True))
+            for offset, ((key, value, headers), timestamp) in enumerate(
+                zip(sent, self.stored_times(topic), strict=True)
+            )
         ]
         compare(placed[start:], self.kcat.consume(topic, 0, start, "-f", FORMAT))
 
@@ -81,7 +83,9 @@ class Cases:
             with tempfile.NamedTemporaryFile() as file:
                 file.write(value)
                 file.flush()
-                self.kcat.produce(topic, 0, "-z", codec, "-X", f"message.max.bytes={records.REQUEST_BYTES_MAX}", file.name)
+                self.kcat.produce(
+                    topic, 0, "-z", codec, "-X", f"message.max.bytes={records.REQUEST_BYTES_MAX}", file.name
+                )
         self.expect(topic, [(None, value, ()) for value in values])
 
     def acks(self):
@@ -97,7 +101,9 @@ class Cases:
         count = len(records.KEY_PARTITIONS)
         text = b"".join(b"k%d\t%d\n" % (number % count, number) for number in range(3 * count))
         self.kcat.succeed("-P", "-t", topic, "-K", "\\t", "-X", "topic.partitioner=murmur2_random", stdin=text)
-        stored = self.kcat.succeed("-C", "-q", "-e", "-t", topic, "-o", "beginning", "-f", r"%p %k\n").decode().split("\n")
+        stored = (
+            self.kcat.succeed("-C", "-q", "-e", "-t", topic, "-o", "beginning", "-f", r"%p %k\n").decode().split("\n")
+        )
         placed = sorted(line.split() for line in stored if line)
         wanted = sorted([records.KEY_PARTITIONS[number % count], f"k{number % count}"] for number in range(3 * count))
         equal(placed, wanted, "partitions of the keys")
@@ -152,7 +158,11 @@ class Cases:
         self.fails("Message size too large", "-P", "-t", topic, "-p", 0, stdin=b"x" * 30_000)
         from_far = ("-C", "-e", "-t", topic, "-p", 0, "-o", FAR_OFFSET)
         self.fails("Offset out of range", *from_far, "-X", "topic.auto.offset.reset=error")
-        equal(self.kcat.succeed(*from_far, "-q", "-X", "topic.auto.offset.reset=earliest"), b"only\n", "values after a reset")
+        equal(
+            self.kcat.succeed(*from_far, "-q", "-X", "topic.auto.offset.reset=earliest"),
+            b"only\n",
+            "values after a reset",
+        )
         equal(self.admin.watermarks(topic, 0), (0, 1), "watermarks")
 
 

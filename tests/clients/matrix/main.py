@@ -1,8 +1,8 @@
 """main.py --bootstrap HOST:PORT [--full]
 
 Every writer makes a topic of generated records with each compression; every reader verifies one topic of each other
-writer, chosen so that all compressions of a writer are read and a reader meets all compressions. With --full it verifies
-all topics of all other writers.
+writer, chosen so that all compressions of a writer are read and a reader meets all compressions. With --full it
+verifies all topics of all other writers.
 """
 
 import argparse

@@ -16,10 +16,15 @@ export function consume(bootstrap, topic, partition, offset, format) {
   return done.stdout
 }
 
+function lengthOfCString(data) {
+  const end = data.indexOf(0)
+  return end < 0 ? data.length : end
+}
+
 function printed(record) {
   const length = (data) => (data === null ? -1 : data.length)
   // kcat prints header values as C strings.
-  const text = (value) => (value === null ? Buffer.from('NULL') : value.subarray(0, (value.indexOf(0) + 1 || value.length + 1) - 1))
+  const text = (value) => (value === null ? Buffer.from('NULL') : value.subarray(0, lengthOfCString(value)))
   const { partition, offset, timestamp, key, value, headers } = record
   const named = headers.flatMap(([name, content], at) => [Buffer.from(`${at > 0 ? ',' : ''}${name}=`), text(content)])
   const numbers = Buffer.from(`${partition} ${offset} ${timestamp} ${length(key)} ${length(value)} [`)

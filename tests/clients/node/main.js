@@ -59,7 +59,8 @@ class Cases {
 
   // Sends with a producer of its own; `options` go to the producer, `sending` to each send.
   async send(topic, messages, { sending = {}, step = messages.length, ...options } = {}) {
-    const producer = this.kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, allowAutoTopicCreation: false, ...options })
+    const defaults = { createPartitioner: Partitioners.DefaultPartitioner, allowAutoTopicCreation: false }
+    const producer = this.kafka.producer({ ...defaults, ...options })
     await producer.connect()
     try {
       const sent = []

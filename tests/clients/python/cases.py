@@ -33,7 +33,11 @@ def verify(client, topic, seed):
     """Reads a topic that holds the generated records of the seed, in every way."""
     expected = records.by_partition(records.generate(seed))
     for partition in expected:
-        equal(client.watermarks(topic, partition), (0, records.COUNT_PER_PARTITION), f"watermarks of partition {partition}")
+        equal(
+            client.watermarks(topic, partition),
+            (0, records.COUNT_PER_PARTITION),
+            f"watermarks of partition {partition}",
+        )
     for start in (0, records.MIDDLE_OFFSET, records.COUNT_PER_PARTITION - 1):
         actual = client.read(topic, dict.fromkeys(expected, start))
         wanted = [record for partition in sorted(expected) for record in expected[partition][start:]]
@@ -179,7 +183,9 @@ def many_batches(client):
     positions = client.produce(topic, sent)
     equal(positions, [(number % 4, number // 4) for number in range(8000)], "positions")
     actual = client.read(topic, dict.fromkeys(range(4), 0))
-    equal([record.value for record in actual if record.partition == 3], [b"%d" % n for n in range(3, 8000, 4)], "values")
+    equal(
+        [record.value for record in actual if record.partition == 3], [b"%d" % n for n in range(3, 8000, 4)], "values"
+    )
 
 
 def real_file(client):

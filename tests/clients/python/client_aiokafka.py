@@ -64,7 +64,7 @@ class Client:
         """Runs a coroutine on the client's loop: cases are plain functions, some of them in two threads."""
         try:
             return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(2 * TIMEOUT_SECONDS)
-        except (KafkaError, asyncio.TimeoutError) as error:
+        except (TimeoutError, KafkaError) as error:
             raise _refusal(error) from error
 
     async def _consumer(self, fetch_wait_ms):

@@ -135,7 +135,11 @@ class Client:
 
     def list_offset(self, topic, partition, kind):
         """The earliest, latest or max_timestamp offset, or None."""
-        spec = {"earliest": OffsetSpec.earliest(), "latest": OffsetSpec.latest(), "max_timestamp": OffsetSpec.max_timestamp()}
+        spec = {
+            "earliest": OffsetSpec.earliest(),
+            "latest": OffsetSpec.latest(),
+            "max_timestamp": OffsetSpec.max_timestamp(),
+        }
         place = TopicPartition(topic, partition)
         offset = _result(self.admin.list_offsets({place: spec[kind]})[place]).offset
         return offset if offset >= 0 else None

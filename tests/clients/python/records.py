@@ -124,8 +124,11 @@ def offset_for_time(partition_records, timestamp):
 
 def file_lines():
     random = Xorshift(1)
-    words = lambda: tuple(random.next() for _ in range(4))  # noqa: E731
-    return [b"%08d line of a real file %08x %08x %08x %08x" % (number, *words()) for number in range(FILE_LINES)]
+    lines = []
+    for number in range(FILE_LINES):
+        words = tuple(random.next() for _ in range(4))
+        lines.append(b"%08d line of a real file %08x %08x %08x %08x" % (number, *words))
+    return lines
 
 
 def describe(record):
@@ -145,7 +148,7 @@ def describe(record):
 
 def first_difference(expected, actual):
     """None when both lists are equal, otherwise a sentence about the first difference."""
-    for wanted, got in zip(expected, actual):
+    for wanted, got in zip(expected, actual, strict=False):
         if wanted != got:
             return f"expected {describe(wanted)}; got {describe(got)}"
     if len(expected) != len(actual):

@@ -62,7 +62,7 @@ def refused(codes, action, *arguments, **options):
 
 
 def eventually(read, expected, what):
-    """Repeats `read` until it returns the expected: what a controller has decided reaches the metadata a moment later."""
+    """Repeats `read` until it is as expected: what a controller has decided reaches the metadata a moment later."""
     deadline = time.monotonic() + 5
     while True:
         try:

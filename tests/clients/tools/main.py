@@ -75,7 +75,13 @@ class Cases:
 
     def described(self, topic, partitions):
         lines = self.succeed("kafka-topics", "--describe", "--topic", topic).strip().split("\n")
-        for text in (f"Topic: {topic}\t", f"PartitionCount: {partitions}\t", "ReplicationFactor: 1\t", "retention.ms=777777"):
+        summary = (
+            f"Topic: {topic}\t",
+            f"PartitionCount: {partitions}\t",
+            "ReplicationFactor: 1\t",
+            "retention.ms=777777",
+        )
+        for text in summary:
             assert text in lines[0], f"'{text}' is not in '{lines[0]}'"
         equal(len(lines), 1 + partitions, "lines")
         for partition, line in enumerate(lines[1:]):
@@ -87,19 +93,25 @@ class Cases:
     def invalid_topics(self):
         create = ("kafka-topics", "--create", "--topic")
         self.fail("InvalidTopicException", *create, "a b")
-        self.fail("InvalidReplicationFactorException", *create, f"tools-replicas-{RUN}", "--replication-factor", 9)
-        self.fail("Invalid value -7 for configuration max.message.bytes", *create, f"tools-config-{RUN}", "--config", "max.message.bytes=-7")
+        replicas = (f"tools-replicas-{RUN}", "--replication-factor", 9)
+        self.fail("InvalidReplicationFactorException", *create, *replicas)
+        config = (f"tools-config-{RUN}", "--config", "max.message.bytes=-7")
+        self.fail("Invalid value -7 for configuration max.message.bytes", *create, *config)
 
     def configs(self):
         topic = self.topic("configs")
         entity = ("--entity-type", "topics", "--entity-name", topic)
-        self.succeed("kafka-configs", "--alter", *entity, "--add-config", "retention.ms=4242,cleanup.policy=[delete,compact]")
+        self.succeed(
+            "kafka-configs", "--alter", *entity, "--add-config", "cleanup.policy=[delete,compact],retention.ms=4242"
+        )
         self.retry(lambda: self.has_configs(topic, "cleanup.policy=delete,compact", "retention.ms=4242"))
         self.succeed("kafka-configs", "--alter", *entity, "--delete-config", "retention.ms")
         self.retry(lambda: self.has_configs(topic, "cleanup.policy=delete,compact"))
         everything = self.succeed("kafka-configs", "--describe", "--all", *entity)
         assert re.search(r"max\.message\.bytes=1048588 sensitive=false synonyms=\{", everything), everything
-        self.fail("InvalidConfigurationException", "kafka-configs", "--alter", *entity, "--add-config", "segment.bytes=soon")
+        self.fail(
+            "InvalidConfigurationException", "kafka-configs", "--alter", *entity, "--add-config", "segment.bytes=soon"
+        )
 
     def has_configs(self, topic, *expected):
         output = self.succeed("kafka-configs", "--describe", "--entity-type", "topics", "--entity-name", topic)
@@ -111,7 +123,9 @@ class Cases:
         topic = self.topic("console", "--partitions", 1)
         properties = ("parse.key=true", "parse.headers=true", "null.marker=NULL")
         reader = [word for setting in properties for word in ("--reader-property", setting)]
-        text = "a:1,a:2\tk1\tv1\nb:\tk2\tNULL\nNULL\tNULL\tv3\n" + "".join(f"n:{n}\tk\tline {n}\n" for n in range(3, 200))
+        text = "a:1,a:2\tk1\tv1\nb:\tk2\tNULL\nNULL\tNULL\tv3\n" + "".join(
+            f"n:{n}\tk\tline {n}\n" for n in range(3, 200)
+        )
         for codec in ("gzip", "zstd"):
             self.succeed("kafka-console-producer", "--topic", topic, "--compression-codec", codec, *reader, stdin=text)
         printed = self.console_lines(topic, 0, 400)
@@ -127,29 +141,49 @@ class Cases:
         output = self.succeed("kafka-console-consumer", *place, "--timeout-ms", 20_000, *formatter)
         return [line.removeprefix("Offset:") for line in output.splitlines()]
 
+    def produce(self, topic, count, size, *settings):
+        """kafka-producer-perf-test as fast as it goes."""
+        chosen = ("--command-property", *settings) if settings else ()
+        amount = ("--num-records", count, "--record-size", size, "--throughput", -1)
+        return self.succeed("kafka-producer-perf-test", "--topic", topic, *amount, *chosen)
+
     def producer_performance(self):
         topic = self.topic("performance", "--partitions", 4)
         for settings in ("acks=all", "acks=1 compression.type=lz4 enable.idempotence=false"):
-            output = self.succeed("kafka-producer-perf-test", "--topic", topic, "--num-records", 50_000, "--record-size", 200,
-                                  "--throughput", -1, "--command-property", *settings.split())
+            output = self.produce(topic, 50_000, 200, *settings.split())
             assert re.search(r"50000 records sent, .* records/sec .* avg latency", output), output
         offsets = self.offsets(topic, "latest")
         equal(sum(offset for _, offset in offsets), 100_000, "records in all partitions")
 
     def real_file(self):
-        """The lines of a file by kafka-producer-perf-test's sibling for text: the console producer, and back."""
+        """The lines of a file through the console producer, and back through the console consumer."""
         topic = self.topic("file", "--partitions", 1, "--config", "segment.bytes=1048576")
         text = b"\n".join(records.file_lines()).decode() + "\n"
         self.succeed("kafka-console-producer", "--topic", topic, stdin=text)
         place = ("--topic", topic, "--partition", 0, "--offset", "earliest", "--max-messages", records.FILE_LINES)
         received = self.succeed("kafka-console-consumer", *place, "--timeout-ms", 20_000)
-        equal(hashlib.sha256(received.encode()).hexdigest(), hashlib.sha256(text.encode()).hexdigest(), "sha256 of the file")
+        equal(
+            hashlib.sha256(received.encode()).hexdigest(),
+            hashlib.sha256(text.encode()).hexdigest(),
+            "sha256 of the file",
+        )
 
     def verifiable_producer(self):
         topic = self.topic("verifiable", "--partitions", 1)
         hour_ago = int(time.time() * 1000) - 3_600_000
-        output = self.succeed("kafka-verifiable-producer", "--topic", topic, "--max-messages", 2000, "--acks", -1,
-                              "--repeating-keys", 10, "--message-create-time", hour_ago)
+        output = self.succeed(
+            "kafka-verifiable-producer",
+            "--topic",
+            topic,
+            "--max-messages",
+            2000,
+            "--acks",
+            -1,
+            "--repeating-keys",
+            10,
+            "--message-create-time",
+            hour_ago,
+        )
         events = [json.loads(line) for line in output.splitlines()]
         sent = [event for event in events if event["name"] == "producer_send_success"]
         equal([event["offset"] for event in sent], list(range(2000)), "offsets")
@@ -158,21 +192,27 @@ class Cases:
 
     def offsets(self, topic, moment):
         output = self.succeed("kafka-get-offsets", "--topic", topic, "--time", moment)
-        return sorted(tuple(int(word) for word in line.split(":")[1:]) for line in output.splitlines() if line.split(":")[2])
+        return sorted(
+            tuple(int(word) for word in line.split(":")[1:]) for line in output.splitlines() if line.split(":")[2]
+        )
 
     def get_offsets(self):
         topic = self.topic("offsets", "--partitions", 2)
-        self.succeed("kafka-producer-perf-test", "--topic", topic, "--num-records", 1000, "--record-size", 10, "--throughput", -1)
+        self.produce(topic, 1000, 10)
         latest = self.offsets(topic, "latest")
         equal(sum(offset for _, offset in latest), 1000, "records")
         equal(self.offsets(topic, "earliest"), [(0, 0), (1, 0)], "earliest offsets")
         filled = [(partition, 0) for partition, offset in latest if offset > 0]
         equal(self.offsets(topic, records.FIRST_TIMESTAMP), filled, "offsets since a time before all records")
-        equal([partition for partition, _ in self.offsets(topic, "max-timestamp")], [p for p, _ in filled], "max-timestamp")
+        equal(
+            [partition for partition, _ in self.offsets(topic, "max-timestamp")],
+            [p for p, _ in filled],
+            "max-timestamp",
+        )
 
     def delete_records(self):
         topic = self.topic("delete-records", "--partitions", 1)
-        self.succeed("kafka-producer-perf-test", "--topic", topic, "--num-records", 100, "--record-size", 10, "--throughput", -1)
+        self.produce(topic, 100, 10)
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump({"partitions": [{"topic": topic, "partition": 0, "offset": 40}], "version": 1}, file)
             file.flush()

@@ -58,8 +58,8 @@ final class Broker implements AutoCloseable {
     }
 
     /**
-     * Returns when every partition answers, too: Apache Kafka tells that a topic exists before its partitions are led,
-     * and idempotent batches that meet that moment can be refused out of order until they expire.
+     * Returns when every partition answers, too: Apache Kafka tells that a topic exists a moment before its partitions
+     * are led, and records sent at that moment were seen to expire.
      */
     void create(String topic, int partitions, Map<String, String> configs) throws Exception {
         admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1).configs(configs))).all().get();

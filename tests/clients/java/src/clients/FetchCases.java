@@ -82,7 +82,9 @@ final class FetchCases {
             consumer.assign(List.of(even, odd));
             consumer.seekToBeginning(List.of(even, odd));
             consumer.pause(List.of(odd));
-            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Broker.PATIENCE)) equal(record.partition(), 0, "partition");
+            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Broker.PATIENCE)) {
+                equal(record.partition(), 0, "partition");
+            }
             consumer.seek(odd, 50);
             consumer.resume(List.of(odd));
             consumer.pause(List.of(even));
@@ -96,7 +98,9 @@ final class FetchCases {
     private void smallLimits() throws Exception {
         String topic = broker.topic("limits", 2, Records.TOPIC_CONFIGS);
         List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>();
-        for (int i = 0; i < 40; i++) records.add(Broker.toSend(topic, i % 2, null, "" + i, "x".repeat(i % 5 == 0 ? 300_000 : 100)));
+        for (int i = 0; i < 40; i++) {
+            records.add(Broker.toSend(topic, i % 2, null, "" + i, "x".repeat(i % 5 == 0 ? 300_000 : 100)));
+        }
         broker.send(records, "batch.size", 0);
         List<Stored> stored = broker.readAll(topic, 2, "fetch.max.bytes", 2000, "max.partition.fetch.bytes", 1000);
         equal(stored.size(), 40, "records");
@@ -157,9 +161,10 @@ final class FetchCases {
         List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>();
         for (int i = 0; i < 3; i++) records.add(Broker.toSend(topic, i, null, null, "" + i));
         broker.send(records);
-        TopicPartition zero = new TopicPartition(topic, 0), one = new TopicPartition(topic, 1), two = new TopicPartition(topic, 2);
-        try (KafkaConsumer<byte[], byte[]> consumer = broker.consumer("fetch.max.wait.ms", 50)) {
-            for (List<TopicPartition> assigned : List.of(List.of(zero), List.of(zero, one), List.of(one, two), List.of(zero, one, two))) {
+        List<List<Integer>> assignments = List.of(List.of(0), List.of(0, 1), List.of(1, 2), List.of(0, 1, 2));
+        try (KafkaConsumer<byte[], byte[]> consumer = broker.consumer()) {
+            for (List<Integer> partitions : assignments) {
+                List<TopicPartition> assigned = partitions.stream().map(p -> new TopicPartition(topic, p)).toList();
                 consumer.assign(assigned);
                 for (int round = 0; round < 2; round++) expectOneEach(consumer, assigned);
             }

@@ -19,9 +19,11 @@ public final class Main {
     public static void main(String[] arguments) {
         Map<String, String> options = new HashMap<>();
         int at = 0;
-        for (; at + 1 < arguments.length && arguments[at].startsWith("--"); at += 2) options.put(arguments[at], arguments[at + 1]);
+        for (; at + 1 < arguments.length && arguments[at].startsWith("--"); at += 2) {
+            options.put(arguments[at], arguments[at + 1]);
+        }
         if (!options.containsKey("--bootstrap") || !Set.of("--bootstrap", "--only").containsAll(options.keySet())) {
-            System.err.println("usage: --bootstrap HOST:PORT [--only TEXT] [write TOPIC:SEED:CODEC... | verify TOPIC:SEED...]");
+            System.err.println("usage: --bootstrap HOST:PORT [--only TEXT] [write TOPIC:SEED:CODEC...|verify TOPIC:SEED...]");
             System.exit(2);
         }
         List<String> rest = Arrays.asList(arguments).subList(at, arguments.length);

@@ -8,6 +8,7 @@ import static clients.Report.refused;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.apache.kafka.clients.admin.CreatePartitionsOptions;
 import org.apache.kafka.clients.admin.CreateTopicsOptions;
@@ -85,7 +86,7 @@ final class TopicCases {
         }
         TopicCollection byId = TopicCollection.ofTopicIds(List.of(described.topicId()));
         equal(broker.admin.describeTopics(byId).allTopicIds().get().get(described.topicId()).name(), topic, "name by id");
-        NewTopic byDefaults = new NewTopic(broker.name("defaults"), java.util.Optional.empty(), java.util.Optional.empty());
+        NewTopic byDefaults = new NewTopic(broker.name("defaults"), Optional.empty(), Optional.empty());
         broker.admin.createTopics(List.of(byDefaults)).all().get();
         eventually(() -> describe(byDefaults.name()).partitions().isEmpty(), false, "no partitions by default");
         refused(TopicExistsException.class, () -> broker.create(topic, 1, Map.of()));
@@ -111,7 +112,7 @@ final class TopicCases {
 
     private void createSome() throws Exception {
         String good = broker.name("some-good"), bad = broker.name("some-bad");
-        var created = broker.admin.createTopics(List.of(new NewTopic(good, 1, (short) 1), new NewTopic(bad, 1, (short) 9)));
+        CreateTopicsResult created = broker.admin.createTopics(List.of(new NewTopic(good, 1, (short) 1), new NewTopic(bad, 1, (short) 9)));
         created.values().get(good).get();
         refused(InvalidReplicationFactorException.class, () -> created.values().get(bad).get());
         eventually(() -> names().contains(good), true, "the valid topic is listed");
