@@ -55,7 +55,8 @@ pub struct Broker {
     pub started: Instant,
     /// What follows from the configuration as it is now.
     pub limits: Cell<Limits>,
-    pub(super) image: RefCell<Arc<Image>>,
+    /// A copy of the shared image (a few counted pointers): requests count references that no other core touches.
+    pub(super) image: RefCell<Rc<Image>>,
     pub(super) stopping: Cell<bool>,
     /// Connections by reactor, as far as the accepting reactor knows.
     pub(super) placed: RefCell<Vec<u32>>,
@@ -106,8 +107,8 @@ pub struct Unreachable {
 
 impl Broker {
     /// The metadata in force.
-    pub fn image(&self) -> Arc<Image> {
-        Arc::clone(&self.image.borrow())
+    pub fn image(&self) -> Rc<Image> {
+        Rc::clone(&self.image.borrow())
     }
 
     /// How many reactors the process has.
@@ -214,8 +215,8 @@ pub fn find_topic<'a>(image: &'a Image, topic: TopicRef<'_>) -> Result<&'a Arc<T
     }
 }
 
-/// A client's text as it may stand in messages and log lines: cut to a bearable length, control characters escaped.
-pub fn shown(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 260;
-    text.chars().take(CHARACTERS_MAX).flat_map(char::escape_debug).collect()
+/// A client's text as it may stand in messages: cut to a bearable length.
+pub fn shown(text: &str) -> &str {
+    const BYTES_MAX: usize = 260;
+    if text.len() <= BYTES_MAX { text } else { &text[..text.floor_char_boundary(BYTES_MAX)] }
 }

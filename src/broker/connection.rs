@@ -140,6 +140,10 @@ impl Connection {
 
 /// Puts an accepted connection to use on this reactor.
 pub fn start(broker: &Rc<Broker>, accepted: &Accepted, listener: usize) {
+    if broker.is_stopping() {
+        drop(Socket::adopt(&broker.io, accepted));
+        return broker.connection_closed();
+    }
     let now = broker.io.now();
     let connection = Rc::new(Connection {
         peer: accepted.peer,
@@ -153,7 +157,7 @@ pub fn start(broker: &Rc<Broker>, accepted: &Accepted, listener: usize) {
         last_active: Cell::new(now),
         stalled_since: Cell::new(None),
         sending_since: Cell::new(None),
-        stopping: Cell::new(broker.is_stopping()),
+        stopping: Cell::new(false),
     });
     connection.key.set(broker.connections.borrow_mut().insert(Rc::clone(&connection)));
     broker.counters.connections_opened.add(1);

@@ -5,7 +5,7 @@
 //! session is unknown and makes a new one, as after an eviction. No I/O, no clock.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::base::map::Map;
 use crate::base::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub enum TopicKey {
     /// By id.
     Id(TopicId),
     /// By name.
-    Name(Arc<str>),
+    Name(Rc<str>),
 }
 
 /// A partition as a fetch names it.

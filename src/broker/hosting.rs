@@ -1,6 +1,7 @@
 //! The shards of a reactor follow the image: made, configured and removed as it says.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::broker::{Broker, Limits};
 use super::message::Publication;
@@ -14,7 +15,7 @@ use crate::shard::ShardSettings;
 /// Puts a new image in force on this reactor. Resolves when the partitions that are gone have freed their space.
 pub async fn apply(broker: &Broker, publication: &Publication) {
     let Publication { image, changes } = publication;
-    *broker.image.borrow_mut() = image.clone();
+    *broker.image.borrow_mut() = Rc::new((**image).clone());
     for id in changes.removed_partitions.iter().filter(|id| broker.hosts(**id)) {
         remove(broker, *id).await;
     }

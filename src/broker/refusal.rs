@@ -23,7 +23,7 @@ impl RefusalLog {
     /// Logs the sentence that `line` makes, unless the period has had its lines.
     pub fn log(&self, io: &Handle, line: impl FnOnce() -> String) {
         if self.admit(io.now()) {
-            tracing::info!("{}", line());
+            tracing::info!("{}", printable(&line()));
         }
     }
 
@@ -51,6 +51,21 @@ impl RefusalLog {
     }
 }
 
+/// A line of at most so many characters, in which nothing moves the cursor or begins another line: clients choose parts
+/// of it.
+fn printable(line: &str) -> String {
+    const CHARACTERS_MAX: usize = 1000;
+    let mut printable = String::with_capacity(line.len().min(CHARACTERS_MAX));
+    for character in line.chars().take(CHARACTERS_MAX) {
+        if character.is_control() {
+            printable.extend(character.escape_default());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +78,11 @@ mod tests {
         assert_eq!(admitted, LINES_PER_PERIOD as usize);
         assert!(log.admit(start + PERIOD));
         assert_eq!(log.count(), 101);
+    }
+
+    #[test]
+    fn lines_stay_lines() {
+        assert_eq!(printable("topic 'a\nb\u{1b}[2J ü'"), "topic 'a\\nb\\u{1b}[2J ü'");
+        assert_eq!(printable(&"x".repeat(5000)).len(), 1000);
     }
 }

@@ -64,9 +64,9 @@ pub async fn run(io: Handle, port: Port<Message>, config: Arc<Config>) -> Result
     if io.reactor_id() == CONTROLLER_REACTOR { lead(io, mesh, config).await } else { follow(io, mesh, config).await }
 }
 
-fn new_broker(io: Handle, mesh: Mesh<Message>, config: Arc<Config>, shards: Shards, image: Arc<Image>) -> Rc<Broker> {
+fn new_broker(io: Handle, mesh: Mesh<Message>, config: Arc<Config>, shards: Shards, image: &Image) -> Rc<Broker> {
     let reactors = mesh.reactors();
-    let layers = Layers::new(&image, &config.kafka, config.node_id);
+    let layers = Layers::new(image, &config.kafka, config.node_id);
     let slots = usize::try_from(layers.whole("max.incremental.fetch.session.cache.slots")).unwrap_or(0);
     let limits = Cell::new(Limits::of(&layers));
     let controller = (io.reactor_id() == CONTROLLER_REACTOR).then(Controller::default);
@@ -81,7 +81,7 @@ fn new_broker(io: Handle, mesh: Mesh<Message>, config: Arc<Config>, shards: Shar
         controller,
         limits,
         started: io.now(),
-        image: RefCell::new(image),
+        image: RefCell::new(Rc::new(image.clone())),
         stopping: Cell::new(false),
         placed: RefCell::new(vec![0; reactors]),
         io,
@@ -133,7 +133,7 @@ async fn bring_up(
     let shards = start(io, storage, own).await.map_err(failed)?;
     let metadata = metadata_log::open(&shards);
     let image = Arc::new(metadata_log::replay(io, &metadata).await.map_err(StartError)?);
-    let broker = new_broker(io.clone(), mesh.clone(), Arc::clone(config), shards, Arc::clone(&image));
+    let broker = new_broker(io.clone(), mesh.clone(), Arc::clone(config), shards, &image);
     io.spawn(serve::serve_for_ever(Rc::clone(&broker)));
     let calls: Vec<_> = parts
         .enumerate()
@@ -228,7 +228,7 @@ async fn follow(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<
             return Err(StartError(text));
         }
     };
-    let broker = new_broker(io.clone(), mesh.clone(), config, shards, Arc::clone(&given.image));
+    let broker = new_broker(io.clone(), mesh.clone(), config, shards, &given.image);
     let opened = hosting::open_all(&broker, &given.image).await;
     mesh.send(from, Message::Answer { call, answer: Answer::Started(Ok(opened)) });
     io.spawn(sweep(Rc::clone(&broker)));

@@ -1,7 +1,6 @@
 //! Fetch: whole batches of many partitions in one reply, sent from where they lie; waits where there are too few.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::base::time::Duration;
 use crate::broker::broker::{Broker, Route, Unreachable};
@@ -73,7 +72,7 @@ fn begin(origin: &Origin, decoded: &FetchRequest<'_>) -> Result<Plan, ClientErro
     let with_ids = origin.version >= TOPIC_IDS_FROM;
     let mut wanted = Vec::with_capacity(decoded.partitions.len());
     for span in &decoded.topics {
-        let topic = topic_key(&origin.broker, span.topic);
+        let topic = topic_key(span.topic);
         wanted.extend(decoded.partitions[span.partitions.clone()].iter().map(|partition| Wanted {
             key: PartitionKey { topic: topic.clone(), index: partition.index },
             fetch_offset: partition.fetch_offset,
@@ -84,7 +83,7 @@ fn begin(origin: &Origin, decoded: &FetchRequest<'_>) -> Result<Plan, ClientErro
     }
     let mut forgotten = Vec::new();
     for span in &decoded.forgotten {
-        let topic = topic_key(&origin.broker, span.topic);
+        let topic = topic_key(span.topic);
         let indexes = &decoded.forgotten_partitions[span.partitions.clone()];
         forgotten.extend(indexes.iter().map(|index| PartitionKey { topic: topic.clone(), index: *index }));
     }
@@ -93,13 +92,10 @@ fn begin(origin: &Origin, decoded: &FetchRequest<'_>) -> Result<Plan, ClientErro
     sessions.begin(origin.broker.io.now(), session, with_ids, wanted, &forgotten)
 }
 
-fn topic_key(broker: &Broker, topic: TopicRef<'_>) -> TopicKey {
+fn topic_key(topic: TopicRef<'_>) -> TopicKey {
     match topic {
         TopicRef::Id(id) => TopicKey::Id(id),
-        TopicRef::Name(name) => {
-            let known = broker.image().topic(name).map(|topic| Arc::clone(&topic.name));
-            TopicKey::Name(known.unwrap_or_else(|| name.into()))
-        }
+        TopicRef::Name(name) => TopicKey::Name(name.into()),
     }
 }
 

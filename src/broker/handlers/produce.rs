@@ -1,7 +1,6 @@
 //! Produce: batches go to the reactors that host their partitions, in the order of the request; the reply waits for all.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::broker::broker::{Broker, Unreachable, find_topic};
 use crate::broker::calls::Call;
@@ -40,6 +39,8 @@ pub fn start(started: Started, request: Request) {
 
 /// A request whose batches are placed.
 struct Placed {
+    /// The image in which the topics were found.
+    image: Rc<Image>,
     acks: Option<Acks>,
     topics: Vec<Topic>,
     partitions: Vec<ProducedPartition>,
@@ -57,7 +58,8 @@ struct Topic {
 }
 
 enum Name {
-    Known(Arc<str>),
+    /// A topic of the image, by name.
+    Known(TopicId),
     Unknown(String),
     Id(TopicId),
 }
@@ -75,6 +77,7 @@ fn place(request: &Request, decoded: &ProduceRequest<'_>) -> Placed {
     let broker = &request.origin.broker;
     let image = broker.image();
     let mut placed = Placed {
+        image: Rc::clone(&image),
         acks: acks_of(decoded.acks),
         topics: Vec::with_capacity(decoded.topics.len()),
         partitions: Vec::with_capacity(decoded.partitions.len()),
@@ -118,7 +121,7 @@ fn place(request: &Request, decoded: &ProduceRequest<'_>) -> Placed {
 fn name(image: &Image, topic: TopicRef<'_>) -> Name {
     match (topic, find_topic(image, topic)) {
         (TopicRef::Id(id), _) => Name::Id(id),
-        (TopicRef::Name(_), Ok(topic)) => Name::Known(Arc::clone(&topic.name)),
+        (TopicRef::Name(_), Ok(topic)) => Name::Known(topic.id),
         (TopicRef::Name(name), Err(_)) => Name::Unknown(name.to_owned()),
     }
 }
@@ -232,7 +235,7 @@ impl Placed {
                 }
             };
         }
-        let spans: Vec<TopicSpan<'_>> = self.topics.iter().map(Topic::span).collect();
+        let spans: Vec<TopicSpan<'_>> = self.topics.iter().map(|topic| topic.span(&self.image)).collect();
         let response = ProduceResponse {
             topics: &spans,
             partitions: &self.partitions,
@@ -244,9 +247,9 @@ impl Placed {
 }
 
 impl Topic {
-    fn span(&self) -> TopicSpan<'_> {
+    fn span<'a>(&'a self, image: &'a Image) -> TopicSpan<'a> {
         let topic = match &self.name {
-            Name::Known(name) => TopicRef::Name(name),
+            Name::Known(id) => TopicRef::Name(image.topic_by_id(*id).map_or("", |topic| &topic.name)),
             Name::Unknown(name) => TopicRef::Name(name),
             Name::Id(id) => TopicRef::Id(*id),
         };
