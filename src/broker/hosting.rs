@@ -121,5 +121,6 @@ pub fn shard_settings(topic: &TopicSettings, producer_id_expiration_ms: i64) -> 
         write_caching: topic.write_caching,
         flush_ms: u64::try_from(topic.flush_ms).unwrap_or(u64::MAX),
         producer_id_expiration_ms,
+        uses_reserve: false,
     }
 }

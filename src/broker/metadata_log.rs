@@ -39,6 +39,8 @@ pub fn open(shards: &Shards) -> Rc<Shard> {
         write_caching: false,
         flush_ms: u64::MAX,
         producer_id_expiration_ms: i64::MAX,
+        // Deleting topics is how a full disk gets space again.
+        uses_reserve: true,
     };
     shards.open(METADATA_PARTITION, METADATA_DIRECTORY, settings, CONTROLLER_EPOCH)
 }

@@ -20,7 +20,7 @@ use crate::base::time::Duration;
 use crate::base::units::Bytes;
 use crate::io::Handle;
 use crate::io::file::{self, File};
-use crate::io::op::OpenMode;
+use crate::io::op::{OpenMode, Slices};
 use crate::model::ids::{PartitionId, ReactorId};
 use crate::model::offset::Offset;
 use crate::record::{batches, check_stored};
@@ -365,6 +365,7 @@ impl Recovery {
         while let Some((number, body)) = reader.next(expected).await? {
             let body = body.to_vec();
             if !self.replay_group(&body, part, reader.position, holder).await? {
+                self.invalidate(part, reader.position).await?;
                 return Ok(expected);
             }
             self.summary.groups += 1;
@@ -372,6 +373,17 @@ impl Recovery {
             reader.advance();
         }
         Ok(expected)
+    }
+
+    /// Makes the decision last that a group was never acknowledged because one of its runs is missing: a later recovery,
+    /// for which a checkpoint covers that run, would otherwise find nothing wrong with the group.
+    async fn invalidate(&self, part: &JournalPart, position: u64) -> Result<()> {
+        let mut block = self.block(BLOCK_ALIGN)?;
+        block.fill(0);
+        let mode = OpenMode { write: true, direct: true, ..OpenMode::default() };
+        let file = at(&part.path, File::open(&self.io, &part.path, mode).await)?;
+        let blank = Slices::from_iter([block.into_slice(BLOCK_ALIGN)]);
+        at(&part.path, file.write_at(&self.io, position, blank, true).await)
     }
 
     /// Replays one group; false when one of its runs is not in its segment, so that the group was never acknowledged.

@@ -36,6 +36,8 @@ struct Captured {
     /// The segments that are to be written, oldest first; the last one is appended to meanwhile.
     segments: Vec<Unfinished>,
     edge: Edge,
+    /// Segments whose files can go when the record is durable.
+    doomed: Vec<Offset>,
     snapshots: Vec<(Offset, Vec<u8>)>,
     /// The segment files need not be touched.
     in_record: bool,
@@ -171,7 +173,14 @@ async fn complete(
     let result = checkpoint.append(&records).await;
     for Pending { log, captured, .. } in pending {
         match &result {
-            Ok(()) => log.finish_write_back(captured),
+            Ok(()) => {
+                let doomed = captured.doomed.clone();
+                log.finish_write_back(captured);
+                if let Err(error) = remove_doomed(&log, &doomed).await {
+                    tracing::warn!("{}: deleted segments could not be removed: {error}", log.name());
+                    context.note_change(&log);
+                }
+            }
             Err(_) => {
                 log.state_mut().abandon_capture();
                 context.note_change(&log);
@@ -200,7 +209,6 @@ async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Op
     if log.state().removed {
         return Ok(None);
     }
-    remove_doomed(log).await?;
     let mut captured = log.capture(thoroughness);
     if !log.context.journal.settled().await {
         return Err(ErrorKind::Interrupted.into());
@@ -212,16 +220,10 @@ async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Op
     Ok(Some(Pending { log: Rc::clone(log), captured, record }))
 }
 
-/// Removes the files of segments that are no longer part of the log. What says so is durable before.
-async fn remove_doomed(log: &Rc<Log>) -> Result<()> {
-    if log.state().doomed.is_empty() {
-        return Ok(());
-    }
-    if !log.context.journal.settled().await {
-        return Err(ErrorKind::Interrupted.into());
-    }
-    let doomed = log.state().doomed.clone();
-    for base in &doomed {
+/// Removes the files of segments that are no longer part of the log. The checkpoint no longer names them: until then
+/// recovery may look into them, for the runs that they hold.
+async fn remove_doomed(log: &Rc<Log>, doomed: &[Offset]) -> Result<()> {
+    for base in doomed {
         log.context.directory.forget(log.name(), *base);
         for kind in Kind::ALL {
             file::unlink(&log.context.io, &log.context.directory.path(log.name(), *base, kind)).await?;
@@ -291,6 +293,7 @@ impl Log {
             segments: segments.collect(),
             dirty: state.dirty.clone(),
             edge: Edge { segment: active, start, bytes },
+            doomed: state.doomed.clone(),
             snapshots: std::mem::take(&mut state.snapshots),
             in_record,
         }

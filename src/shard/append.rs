@@ -115,10 +115,10 @@ impl Shard {
 
     /// Places the batch: what to answer, and the offset that has to be committed first.
     fn place(self: &Rc<Self>, batch: &[u8]) -> Result<Option<(Appended, Offset)>, ClientError> {
-        if self.storage().low_on_space() {
+        let settings = self.settings();
+        if self.storage().low_on_space() && !settings.uses_reserve {
             return Err(disk_full());
         }
-        let settings = self.settings();
         let checked = validate(batch, &settings.rules(), self.io().wall_ms())?;
         let facts = facts(&checked);
         if facts.has_producer() {

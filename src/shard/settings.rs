@@ -32,6 +32,8 @@ pub struct ShardSettings {
     pub flush_ms: u64,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
+    /// Appends go on when less than the reserve of disk space is free. For the metadata log: it is what deletes topics.
+    pub uses_reserve: bool,
 }
 
 /// With `write.caching`, the longest that an append waits to be durable although `flush.ms` allows more, in milliseconds:
@@ -54,6 +56,7 @@ impl Default for ShardSettings {
             write_caching: false,
             flush_ms: FLUSH_MS_MAX,
             producer_id_expiration_ms: 24 * 3600 * 1000,
+            uses_reserve: false,
         }
     }
 }

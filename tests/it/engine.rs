@@ -149,23 +149,26 @@ async fn produce(io: Handle, shards: Shards, oracle: Shared, index: i32) {
             Err(error) => panic!("partition {index}: {error}"),
         };
         assert!(again || appended.base_offset >= before);
-        let shared = Rc::clone(&oracle);
-        let mut oracle = shared.borrow_mut();
-        let known = oracle.acked.insert((index, appended.base_offset), batch.clone());
-        assert!(known.is_none(), "partition {index}: offset {} was acknowledged twice", appended.base_offset);
-        let records = BatchHeader::read(&batch).expect("a header").records_count();
-        let entry = oracle.sequences.entry(index).or_default();
-        *entry = (entry.0 + records, None);
-        let random = oracle.random.as_mut().expect("a stream");
-        let (pause, delete) = (random.below(3), random.one_in(50));
-        drop(oracle);
+        let (pause, delete) = note_acked(&oracle, index, appended.base_offset, batch);
         if delete {
-            delete_some(&shard, &shared, index, appended.base_offset).await;
+            delete_some(&shard, &oracle, index, appended.base_offset).await;
         }
         if pause > 0 {
             io.sleep(Duration::from_micros(pause * 700)).await;
         }
     }
+}
+
+/// Notes an acknowledged batch; gives how long to pause, and whether to delete what lies before it.
+fn note_acked(oracle: &Shared, index: i32, base_offset: Offset, batch: Vec<u8>) -> (u64, bool) {
+    let mut oracle = oracle.borrow_mut();
+    let records = BatchHeader::read(&batch).expect("a header").records_count();
+    let known = oracle.acked.insert((index, base_offset), batch);
+    assert!(known.is_none(), "partition {index}: offset {base_offset} was acknowledged twice");
+    let entry = oracle.sequences.entry(index).or_default();
+    *entry = (entry.0 + records, None);
+    let random = oracle.random.as_mut().expect("a stream");
+    (random.below(3), random.one_in(50))
 }
 
 /// Deletes the records before `before`.
@@ -262,7 +265,7 @@ fn run(seed: u64) -> (u64, u64) {
 
 #[test]
 fn acknowledged_batches_survive_every_end() {
-    for seed in 0..20 {
+    for seed in 0..30 {
         run(seed);
     }
 }
