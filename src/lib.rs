@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod broker;
+pub mod coordinator;
 pub mod io;
 pub mod log;
 pub mod metadata;

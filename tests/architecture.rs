@@ -10,9 +10,10 @@ mod source;
 use source::SourceFile;
 
 /// The modules and their levels: a file may name a module of a lower level, or its own.
-const LEVELS: [(&str, u32); 12] = [
+const LEVELS: [(&str, u32); 13] = [
     ("sim", 8),
     ("broker", 7),
+    ("coordinator", 6),
     ("metadata", 5),
     ("shard", 4),
     ("log", 3),
