@@ -61,16 +61,28 @@ impl Client {
     /// # Errors
     /// What failed.
     pub fn ask<R: Request>(&mut self, version_max: i16, request: &R) -> Result<R::Response, String> {
-        let name = ApiKey::from_code(R::KEY).map_or("?", ApiKey::name);
-        let range = self.versions.iter().find(|(key, ..)| *key == R::KEY);
-        let (_, low, high) = range.ok_or_else(|| format!("the broker does not serve {name}"))?;
+        let key = ApiKey::from_code(R::KEY).ok_or("a request of no API")?;
+        let version = self.version(key, i16::MIN, version_max)?;
+        self.send(version, request).map_err(|error| format!("{key}: {error}"))
+    }
+
+    /// The highest version of `key` from `version_min` to `version_max` that the broker speaks.
+    ///
+    /// # Errors
+    /// When it speaks none of them.
+    pub fn version(&self, key: ApiKey, version_min: i16, version_max: i16) -> Result<i16, String> {
+        let range = self.versions.iter().find(|(known, ..)| *known == key.code());
+        let (_, low, high) = range.ok_or_else(|| format!("the broker does not serve {key}"))?;
         let version = version_max.min(*high);
         if version < *low {
             return Err(format!(
-                "the broker serves {name} from version {low} on, and this command stops at {version_max}"
+                "the broker serves {key} from version {low} on, and this command stops at {version_max}"
             ));
         }
-        self.send(version, request).map_err(|error| format!("{name}: {error}"))
+        if version < version_min {
+            return Err(format!("the broker serves {key} up to version {high}, and this program needs {version_min}"));
+        }
+        Ok(version)
     }
 
     fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response, String> {

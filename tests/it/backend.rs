@@ -123,6 +123,7 @@ macro_rules! conformance {
             receive::stop_then_receive_into_loses_nothing
             receive::a_closed_peer_is_the_end
             receive::a_shutdown_wakes_pending_receives
+            receive::a_shutdown_ends_its_own_connection_alone
             receive::an_abandoned_receive_lets_the_socket_close
             receive::exhausted_memory_is_told_and_recovers
             receive::held_chunks_keep_their_content

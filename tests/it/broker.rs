@@ -5,6 +5,7 @@
 mod admin;
 mod client;
 mod consume;
+mod load;
 mod process;
 mod produce;
 mod wire;

@@ -52,7 +52,9 @@ impl UringBackend {
                 self.send_file(token, completions);
             }
             Op::Shutdown { fd } => {
-                self.start_plain(token, opcode::Shutdown::new(RingFd(fd.0), libc::SHUT_RDWR).build())
+                // The ring hands a shutdown to a worker thread, which looks the descriptor up when it gets to it: by then
+                // the socket may be closed, and its number that of a connection accepted since.
+                completions.push(plain(token, or_errno(system::shutdown(fd).map(|()| 0))));
             }
             Op::Sync { fd, data_only } => {
                 let flags = if data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };

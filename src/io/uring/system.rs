@@ -64,6 +64,12 @@ pub(super) fn close(fd: Fd) {
     unsafe { libc::close(fd.0) };
 }
 
+/// Ends both directions of a socket.
+pub(super) fn shutdown(fd: Fd) -> Result<()> {
+    // SAFETY: plain numbers.
+    checked(unsafe { libc::shutdown(fd.0, libc::SHUT_RDWR) }).map(drop)
+}
+
 /// The names in a directory.
 pub(super) fn names(path: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();

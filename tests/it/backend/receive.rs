@@ -7,7 +7,7 @@ use flumen::io::Handle;
 use flumen::io::op::Slices;
 use flumen::io::socket::{Chunks, Received, Socket};
 
-use super::sockets::{pair, receive_all, receive_exactly};
+use super::sockets::{listen, pair, receive_all, receive_exactly};
 use super::{Harness, byte_at, pattern, slice, slices, start};
 
 /// The largest chunk that a backend may deliver.
@@ -164,6 +164,29 @@ pub fn a_shutdown_wakes_pending_receives(harness: impl Harness) {
         assert!(matches!(chunks.next().await, Ok(Received::Closed)), "the own side's receive ends");
         assert_eq!(receiver.await.expect("it ended"), 0, "and the peer's");
     });
+}
+
+/// The next connection often gets the number of the descriptor that was closed: a shutdown that came late would hit it.
+pub fn a_shutdown_ends_its_own_connection_alone(harness: impl Harness) {
+    /// Enough that a late shutdown would hit one of them.
+    const CONNECTIONS: usize = 300;
+    harness.one(|io| async move {
+        let mut listener = listen(&io).await;
+        let address = listener.address().expect("a TCP listener");
+        for number in 0..CONNECTIONS {
+            let client = start(&io, connect_owned(io.clone(), address));
+            let accepted = listener.accept(&io).await.expect("a connection");
+            let server = Socket::adopt(&io, &accepted);
+            let client = client.await.expect("it ended").expect("a connection");
+            server.send(&io, slices(&io, b"hello"), false).await.expect("a send");
+            assert_eq!(receive_exactly(&io, &client, 5).await, b"hello", "connection {number} lives");
+            server.shutdown(&io);
+        }
+    });
+}
+
+async fn connect_owned(io: Handle, address: flumen::io::SocketAddr) -> flumen::io::Result<Socket> {
+    Socket::connect(&io, address).await
 }
 
 pub fn an_abandoned_receive_lets_the_socket_close(harness: impl Harness) {
