@@ -10,7 +10,7 @@ mod source;
 use source::SourceFile;
 
 /// The modules and their levels: a file may name a module of a lower level, or its own.
-const LEVELS: [(&str, u32); 13] = [
+const LEVELS: [(&str, u32); 14] = [
     ("sim", 8),
     ("broker", 7),
     ("coordinator", 6),
