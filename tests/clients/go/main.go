@@ -3,6 +3,7 @@
 //	--bootstrap HOST:PORT [--client franz|sarama] [--only TEXT]          all cases, or those whose name contains the text
 //	--bootstrap HOST:PORT --client NAME write TOPIC:SEED:CODEC...        sends generated records to new topics
 //	--bootstrap HOST:PORT --client NAME verify TOPIC:SEED...             reads them back, whoever wrote them
+//	--bootstrap HOST:PORT --client NAME member NAME=VALUE...             becomes a member of a group
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 
 	"flumen.tests/clients/cases"
 	"flumen.tests/clients/franz"
+	"flumen.tests/clients/member"
 	"flumen.tests/clients/saramaclient"
 )
 
@@ -25,6 +27,9 @@ func main() {
 	if *bootstrap == "" {
 		flag.Usage()
 		os.Exit(2)
+	}
+	if flag.Arg(0) == "member" {
+		os.Exit(runMember(*bootstrap, *chosen))
 	}
 	report := &cases.Report{Suite: "go", Only: *only}
 	opened := 0
@@ -45,6 +50,19 @@ func main() {
 		os.Exit(2)
 	}
 	os.Exit(report.Finish())
+}
+
+func runMember(bootstrap, client string) int {
+	run := franz.Member
+	if client == "sarama" {
+		run = saramaclient.Member
+	}
+	if err := run(bootstrap, member.Parse(flag.Args()[1:]), member.Closing()); err != nil {
+		fmt.Fprintln(os.Stderr, "go: the member failed:", err)
+		return 1
+	}
+	member.Tell("closed")
+	return 0
 }
 
 func runClient(report *cases.Report, client cases.Client, arguments []string) {

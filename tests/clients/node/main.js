@@ -8,6 +8,7 @@ import kafkajs from 'kafkajs'
 import snappy from 'kafkajs-snappy'
 import lz4 from 'lz4-napi'
 import { compare, consume } from './kcat.js'
+import { member } from './member.js'
 import * as records from './records.js'
 import { Report, equal, eventually, refused } from './report.js'
 
@@ -246,9 +247,13 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { bootstrap: { type: 'string' }, only: { type: 'string', default: '' } },
 })
-if (!options.bootstrap || (positionals.length > 0 && positionals[0] !== 'write')) {
-  console.error('usage: --bootstrap HOST:PORT [--only TEXT] [write TOPIC:SEED:CODEC...]')
+if (!options.bootstrap || (positionals.length > 0 && !['write', 'member'].includes(positionals[0]))) {
+  console.error('usage: --bootstrap HOST:PORT [--only TEXT] [write TOPIC:SEED:CODEC...|member NAME=VALUE...]')
   process.exit(2)
+}
+if (positionals[0] === 'member') {
+  await member(options.bootstrap, positionals.slice(1))
+  process.exit(0)
 }
 await initZstd()
 const report = new Report('node', options.only)

@@ -1,6 +1,7 @@
 """main.py --bootstrap HOST:PORT [--client NAME] [--only TEXT]            all cases, or those of one client, or named so
 main.py --bootstrap HOST:PORT --client NAME write TOPIC:SEED:CODEC...  sends generated records to new topics
 main.py --bootstrap HOST:PORT --client NAME verify TOPIC:SEED...       reads them back, whoever wrote them
+main.py --bootstrap HOST:PORT --client NAME member NAME=VALUE...       becomes a member of a group
 """
 
 import argparse
@@ -8,6 +9,7 @@ import importlib
 import sys
 
 import cases
+import member
 from report import Report
 
 CLIENTS = {"confluent": "client_confluent", "kafka-python": "client_kafka_python", "aiokafka": "client_aiokafka"}
@@ -18,7 +20,7 @@ def arguments():
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--client", choices=CLIENTS)
     parser.add_argument("--only", default="")
-    parser.add_argument("verb", nargs="?", choices=("write", "verify"))
+    parser.add_argument("verb", nargs="?", choices=("write", "verify", "member"))
     parser.add_argument("topics", nargs="*")
     return parser.parse_args()
 
@@ -43,6 +45,8 @@ def run_verb(report, client, verb, topics):
 
 def main():
     options = arguments()
+    if options.verb == "member":
+        return member.run(options.bootstrap, options.client, options.topics)
     report = Report("python", options.only)
     for name in [options.client] if options.client else CLIENTS:
         module = importlib.import_module(CLIENTS[name])

@@ -13,20 +13,29 @@ import org.apache.kafka.common.utils.AppInfoParser;
  * --bootstrap HOST:PORT --only TEXT                   the cases whose name contains the text
  * --bootstrap HOST:PORT write TOPIC:SEED:CODEC...     sends generated records to new topics
  * --bootstrap HOST:PORT verify TOPIC:SEED...          reads them back, whoever wrote them
+ * --bootstrap HOST:PORT member NAME=VALUE...          becomes a member of a group
+ * --bootstrap HOST:PORT tools                         runs the command line tools it is told to
  * </pre>
  */
 public final class Main {
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws Exception {
         Map<String, String> options = new HashMap<>();
         int at = 0;
         for (; at + 1 < arguments.length && arguments[at].startsWith("--"); at += 2) {
             options.put(arguments[at], arguments[at + 1]);
         }
         if (!options.containsKey("--bootstrap") || !Set.of("--bootstrap", "--only").containsAll(options.keySet())) {
-            System.err.println("usage: --bootstrap HOST:PORT [--only TEXT] [write TOPIC:SEED:CODEC...|verify TOPIC:SEED...]");
+            System.err.println("usage: --bootstrap HOST:PORT [--only TEXT] [write TOPIC:SEED:CODEC...|verify TOPIC:SEED...|member NAME=VALUE...|tools]");
             System.exit(2);
         }
         List<String> rest = Arrays.asList(arguments).subList(at, arguments.length);
+        if (!rest.isEmpty() && rest.get(0).equals("member")) {
+            System.exit(new Member(options.get("--bootstrap"), rest.subList(1, rest.size())).run());
+        }
+        if (!rest.isEmpty() && rest.get(0).equals("tools")) {
+            ToolShell.run();
+            return;
+        }
         Report report = new Report(options.getOrDefault("--only", ""));
         try (Broker broker = new Broker(options.get("--bootstrap"))) {
             System.out.println("java: kafka-clients " + AppInfoParser.getVersion());

@@ -1,0 +1,91 @@
+"""main.py --bootstrap HOST:PORT [--only TEXT] [--together N]
+
+Runs the scenarios with every flavour of client, some of them at a time, since members mostly wait. The cases
+`across-kill` need a broker that `run` has started: it kills the broker and starts it again at $CLIENTS_BROKER_CONTROL.
+"""
+
+import argparse
+import concurrent.futures
+import sys
+
+import scenarios
+from control import can_kill_broker, kill_broker
+from members import Flavour
+from report import Report
+
+JAVA = ("java", None)
+CONFLUENT = ("python", "confluent")
+KAFKA_PYTHON = ("python", "kafka-python")
+AIOKAFKA = ("python", "aiokafka")
+FRANZ = ("go", "franz")
+SARAMA = ("go", "sarama")
+KAFKAJS = ("node", None)
+
+FLAVOURS = (
+    Flavour(*JAVA, "classic", "range", "sync", "static", "none", "duration"),
+    Flavour(*JAVA, "classic", "cooperative-sticky", "async", "none"),
+    Flavour(*JAVA, "consumer", "uniform", "auto", "static", "none", "duration", "pattern"),
+    Flavour(*CONFLUENT, "classic", "range", "auto", "static", "none"),
+    Flavour(*CONFLUENT, "classic", "cooperative-sticky", "sync"),
+    Flavour(*CONFLUENT, "consumer", "uniform", "async", "static", "none", "pattern"),
+    Flavour(*KAFKA_PYTHON, "classic", "range", "sync", "static", "none"),
+    Flavour(*KAFKA_PYTHON, "classic", "cooperative-sticky", "async"),
+    Flavour(*AIOKAFKA, "classic", "roundrobin", "auto", "static", "none"),
+    Flavour(*FRANZ, "classic", "cooperative-sticky", "auto", "static"),
+    Flavour(*FRANZ, "classic", "range", "async"),
+    Flavour(*FRANZ, "consumer", "uniform", "sync"),
+    Flavour(*SARAMA, "classic", "sticky", "auto", "static"),
+    Flavour(*SARAMA, "classic", "range", "sync"),
+    Flavour(*KAFKAJS, "classic", "roundrobin", "auto"),
+    Flavour(*KAFKAJS, "classic", "roundrobin", "sync"),
+)
+
+
+def cases(bootstrap):
+    """(name, body) of everything that may run at the same time."""
+    for flavour in FLAVOURS:
+        yield f"{flavour.name}/life", lambda flavour=flavour: scenarios.life(bootstrap, flavour)
+        if "static" in flavour.abilities:
+            yield f"{flavour.name}/static", lambda flavour=flavour: scenarios.static(bootstrap, flavour)
+        if "pattern" in flavour.abilities:
+            yield f"{flavour.name}/pattern", lambda flavour=flavour: scenarios.pattern(bootstrap, flavour)
+        yield f"{flavour.name}/reset", lambda flavour=flavour: scenarios.reset(bootstrap, flavour)
+
+
+def across_kill(bootstrap, report, pool):
+    """All flavours go through the same kill of the broker."""
+    flavours = [flavour for flavour in FLAVOURS if report.only in f"{flavour.name}/across-kill"]
+    if not flavours:
+        return
+    situations = [scenarios.AcrossKill(bootstrap, flavour) for flavour in flavours]
+    try:
+        before = [pool.submit(situation.before) for situation in situations]
+        concurrent.futures.wait(before)
+        kill_broker()
+        after = [
+            pool.submit(report.run, f"{situation.flavour.name}/across-kill", lambda s=situation, b=first: (b.result(), s.after()))
+            for situation, first in zip(situations, before, strict=True)
+        ]
+        concurrent.futures.wait(after)
+    finally:
+        for situation in situations:
+            situation.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--together", type=int, default=6)
+    options = parser.parse_args()
+    report = Report("groups", options.only)
+    with concurrent.futures.ThreadPoolExecutor(options.together) as pool:
+        runs = [pool.submit(report.run, name, body) for name, body in cases(options.bootstrap)]
+        concurrent.futures.wait(runs)
+        if can_kill_broker():
+            across_kill(options.bootstrap, report, pool)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
