@@ -1,11 +1,15 @@
 """main.py --bootstrap HOST:PORT [--only TEXT] [--together N]
 
 Runs the scenarios with every flavour of client, some of them at a time, since members mostly wait. The cases
-`across-kill` need a broker that `run` has started: it kills the broker and starts it again at $CLIENTS_BROKER_CONTROL.
+`across-kill` need a broker that `run` has started: it kills the broker and starts it again at $CLIENTS_BROKER_CONTROL. What
+their groups have committed in the end is written to $CLIENTS_OFFSETS.
 """
 
 import argparse
 import concurrent.futures
+import json
+import os
+import pathlib
 import sys
 
 import scenarios
@@ -68,8 +72,10 @@ def across_kill(bootstrap, report, pool):
         ]
         concurrent.futures.wait(after)
     finally:
+        committed = {}
         for situation in situations:
-            situation.close()
+            committed |= situation.close()
+        pathlib.Path(os.environ["CLIENTS_OFFSETS"]).write_text(json.dumps(committed))
 
 
 def main():

@@ -3,8 +3,7 @@
 import secrets
 import time
 
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from client_confluent import Client, _Silent
 from members import Member, wait_until
 from records import Record
@@ -93,12 +92,16 @@ class Group:
                 equal(value, f"{partition.rsplit('-', 1)[1]}:{offset}", f"value in {partition} at {offset}")
 
     def committed(self):
-        """The group's offsets by partition number, None where there is none."""
+        """The group's offsets by partition number, None where there is none; nothing while the coordinator loads."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.name}, logger=_Silent())
         try:
             places = [TopicPartition(self.topic, partition) for partition in range(PARTITIONS)]
             found = consumer.committed(places, timeout=30)
             return [place.offset if place.offset >= 0 else None for place in found]
+        except KafkaException as error:
+            if error.args[0].name() in ("NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE"):
+                return []
+            raise
         finally:
             consumer.close()
 
@@ -256,11 +259,14 @@ class AcrossKill:
         self.living.commits_reach_the_end()
 
     def close(self):
+        """Ends the members; returns what their groups have committed."""
+        for group in (self.living, self.left):
+            for member in group.members:
+                member.end()
+        committed = {
+            group.name: {f"{group.topic}-{partition}": offset for partition, offset in enumerate(group.committed())}
+            for group in (self.living, self.left)
+        }
         for group in (self.living, self.left):
             group.__exit__()
-
-
-def groups_of(bootstrap):
-    """Names of all groups that are listed."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "logger": _Silent()})
-    return {listed.group_id for listed in admin.list_consumer_groups(request_timeout=30).result().valid}
+        return committed
