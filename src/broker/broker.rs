@@ -10,6 +10,7 @@ use super::calls::{self, Call, Calls, WaitingHere};
 use super::config::Config;
 use super::connection::Connection;
 use super::controller::Controller;
+use super::coordinators::Coordinators;
 use super::fetch_session::Sessions;
 use super::handlers::init_producer_id::ProducerIds;
 use super::message::{Ask, Message};
@@ -37,6 +38,8 @@ pub struct Broker {
     pub config: Arc<Config>,
     /// The partitions hosted here.
     pub shards: Shards,
+    /// The coordinators of groups and transactions hosted here.
+    pub coordinators: Coordinators,
     /// Questions to other reactors.
     pub calls: Calls,
     /// The connections read here.

@@ -15,6 +15,7 @@ use super::route::CONTROLLER_REACTOR;
 use crate::base::oneshot;
 use crate::io::Handle;
 use crate::metadata::controller::configs::{AlterResource, AlterResult, alter_configs, incremental_alter_configs};
+use crate::metadata::controller::internal_topics::internal_topic;
 use crate::metadata::controller::producer_ids::{ProducerIdBlock, allocate_block};
 use crate::metadata::controller::topics::{
     CreatePartitionsResult, CreateTopicResult, DeleteTopicResult, NewPartitions, NewTopic, TopicToDelete,
@@ -42,7 +43,7 @@ pub enum Command {
         /// Only say what would come of it.
         validate_only: bool,
     },
-    /// Make topics that a client has named, with the defaults.
+    /// Make topics that a client has named, or that this broker needs, with the defaults.
     AutoCreateTopics(Vec<String>),
     /// Delete topics.
     DeleteTopics(Vec<TopicToDelete>),
@@ -179,7 +180,11 @@ fn auto_create(
     names: Vec<String>,
     fresh_id: &mut dyn FnMut() -> Uuid,
 ) -> (Vec<MetadataRecord>, Decided) {
-    let new_topic = |name: String| NewTopic { name, partitions: -1, replication_factor: -1, ..NewTopic::default() };
+    let new_topic = |name: String| {
+        let by_default =
+            || NewTopic { name: name.clone(), partitions: -1, replication_factor: -1, ..NewTopic::default() };
+        internal_topic(context, &name).unwrap_or_else(by_default)
+    };
     let topics: Vec<NewTopic> = names.into_iter().map(new_topic).collect();
     let Decision { records, results } = create_topics(context, &topics, false, fresh_id);
     let refused = |result: CreateTopicResult| match result.outcome {

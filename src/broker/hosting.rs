@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use super::broker::{Broker, Limits};
 use super::message::Publication;
+use crate::coordinator::machine::DECISION_BYTES_MAX;
 use crate::metadata::config::settings::{TimestampType, TopicSettings};
+use crate::metadata::controller::internal_topics::is_internal;
 use crate::metadata::image::{Image, Topic};
 use crate::metadata::record::{ConfigResource, PartitionRegistration};
 use crate::model::ids::{PartitionId, TopicId};
@@ -37,6 +39,8 @@ pub async fn apply(broker: &Broker, publication: &Publication) {
             configure(broker, image, Some(&topics));
         }
     }
+    let shared = broker.image();
+    broker.coordinators.image_changed(&shared, changes);
 }
 
 /// Opens every partition that the image gives to this reactor, and removes what the storage holds beyond that: what a
@@ -72,11 +76,15 @@ fn open(broker: &Broker, image: &Image, topic: &Topic, registration: &PartitionR
     }
     let id = registration.partition;
     let directory = format!("{}-{}", topic.name, id.index);
-    broker.shards.open(id, &directory, settings(broker, image, topic), registration.leader_epoch);
+    let shard = broker.shards.open(id, &directory, settings(broker, image, topic), registration.leader_epoch);
+    if is_internal(&topic.name) {
+        broker.coordinators.opened(&broker.io, &broker.config, &broker.image(), &topic.name, &shard);
+    }
     true
 }
 
 async fn remove(broker: &Broker, id: PartitionId) {
+    broker.coordinators.removed(id);
     if let Err(error) = broker.shards.remove(id).await {
         tracing::error!(partition = %id, %error, "a removed partition's files stay until the next start");
     }
@@ -99,7 +107,22 @@ fn settings(broker: &Broker, image: &Image, topic: &Topic) -> ShardSettings {
     let layers = broker.layers(image);
     let own = image.configs(&ConfigResource::Topic(topic.name.to_string()));
     let expiration = layers.whole("producer.id.expiration.ms");
-    shard_settings(&TopicSettings::resolve(&layers, own), expiration)
+    let resolved = shard_settings(&TopicSettings::resolve(&layers, own), expiration);
+    if is_internal(&topic.name) { of_internal_topic(resolved) } else { resolved }
+}
+
+/// What coordinators write is the broker's own: always durable before it is acknowledged, never refused for its size or its
+/// time, and written while there is any space, since offsets are how consumers get past what fills the disk.
+fn of_internal_topic(resolved: ShardSettings) -> ShardSettings {
+    ShardSettings {
+        message_bytes_max: resolved.message_bytes_max.max(DECISION_BYTES_MAX),
+        timestamp_type: record::TimestampType::CreateTime,
+        timestamp_before_max_ms: i64::MAX,
+        timestamp_after_max_ms: i64::MAX,
+        write_caching: false,
+        uses_reserve: true,
+        ..resolved
+    }
 }
 
 /// What a shard needs of a topic's settings.

@@ -9,6 +9,7 @@ use super::controller::{Command, Decided};
 use super::stats::ReactorStats;
 use crate::base::block::Slice;
 use crate::base::time::Instant;
+use crate::coordinator::{group, transaction};
 use crate::io::socket::Accepted;
 use crate::metadata::delta::Changes;
 use crate::metadata::image::Image;
@@ -69,6 +70,10 @@ pub enum Ask {
     EpochEnds(Vec<EpochQuestion>),
     /// Delete the oldest records.
     DeleteRecords(Vec<RecordDeletion>),
+    /// What a coordinator of groups decides, perhaps after a wait.
+    Group(Box<GroupQuestion>),
+    /// What a coordinator of transactions decides.
+    Transaction(Box<TransactionQuestion>),
     /// A new image: open, close and configure what it says, then answer.
     Publish(Box<Publication>),
     /// A decision of the controller.
@@ -96,6 +101,10 @@ pub enum Answer {
     EpochEnds(Vec<Result<(LeaderEpoch, Offset), ClientError>>),
     /// The new log start offset, one result a partition.
     DeletedRecords(Vec<Result<Offset, ClientError>>),
+    /// What the group's coordinator says.
+    Group(Box<Result<group::machine::Reply, ClientError>>),
+    /// What the transaction's coordinator says.
+    Transaction(Box<Result<transaction::machine::Reply, ClientError>>),
     /// The image is in force there.
     Published,
     /// What was decided.
@@ -175,6 +184,22 @@ pub struct RecordDeletion {
     pub partition: PartitionId,
     /// The first offset to keep, -1 for the high watermark.
     pub before: Offset,
+}
+
+/// A question for a coordinator of groups.
+pub struct GroupQuestion {
+    /// Its partition of `__consumer_offsets`.
+    pub partition: PartitionId,
+    /// The question.
+    pub input: group::machine::Input,
+}
+
+/// A question for a coordinator of transactions.
+pub struct TransactionQuestion {
+    /// Its partition of `__transaction_state`.
+    pub partition: PartitionId,
+    /// The question.
+    pub input: transaction::machine::Input,
 }
 
 /// A new image and what is new in it.

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use super::broker::Broker;
 use super::controller::CONTROLLER_EPOCH;
 use super::route::{METADATA_DIRECTORY, METADATA_PARTITION};
-use crate::base::block::Use;
 use crate::io::Handle;
 use crate::metadata::delta::Delta;
 use crate::metadata::image::Image;
@@ -14,7 +13,6 @@ use crate::metadata::record::MetadataRecord;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::offset::{NO_LEADER_EPOCH, Offset};
 use crate::record::{self, BatchBuilder, TimestampType};
-use crate::shard::Piece;
 use crate::shard::{Acks, Isolation, Shard, ShardSettings, Shards};
 
 /// The largest decision, in bytes: ten thousand partitions (the most that one request may make) take less than 1 MiB.
@@ -76,7 +74,7 @@ pub async fn replay(io: &Handle, shard: &Rc<Shard>) -> Result<Image, String> {
     while from < shard.offsets().high_watermark {
         let read = shard.read(from, REPLAY_BYTES, true, Isolation::ReadUncommitted, NO_LEADER_EPOCH).await;
         let fetched = read.map_err(|error| format!("the metadata log cannot be read at offset {from}: {error}"))?;
-        let bytes = gather(io, &fetched.pieces).await?;
+        let bytes = fetched.gather(io).await?;
         let next = replay_batches(&mut image, &bytes, from)?;
         if next == from {
             return Err(format!("the metadata log ends at offset {from}, before its high watermark"));
@@ -105,25 +103,4 @@ fn replay_batches(image: &mut Image, bytes: &[u8], from: Offset) -> Result<Offse
         next = end;
     }
     Ok(next)
-}
-
-/// The bytes of pieces, wherever they are.
-async fn gather(io: &Handle, pieces: &[Piece]) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes() as usize).sum());
-    for piece in pieces {
-        match piece {
-            Piece::Memory(slice) => bytes.extend_from_slice(slice),
-            Piece::File { file, at, bytes: count } => {
-                // Bounded by REPLAY_BYTES or one decision.
-                let block = io.pool().block_unlimited(*count as usize, Use::Staging).ok_or("out of memory")?;
-                let (block, read) = file.read_at(io, *at, block, *count).await;
-                let read = read.map_err(|error| format!("{file:?} at {at}: {error}"))?;
-                if read != *count {
-                    return Err(format!("{file:?} ends {} bytes early", count - read));
-                }
-                bytes.extend_from_slice(&block[..*count as usize]);
-            }
-        }
-    }
-    Ok(bytes)
 }

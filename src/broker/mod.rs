@@ -17,6 +17,8 @@ pub mod calls;
 pub mod config;
 pub mod connection;
 pub mod controller;
+pub mod coordinate;
+pub mod coordinators;
 pub mod dispatch;
 pub mod fetch_session;
 pub mod handlers;

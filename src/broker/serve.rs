@@ -6,12 +6,15 @@ use super::broker::Broker;
 use super::calls::{self, WaitingHere};
 use super::connection;
 use super::controller;
+use super::coordinate;
 use super::handlers::{delete_records, list_offsets, offset_for_leader_epoch, produce};
 use super::hosting;
 use super::message::{Answer, Ask, CallId, Fetch, Message, Produce, Publication};
 use super::reading;
 use super::startup;
 use super::stats;
+use crate::coordinator::runtime::Asked;
+use crate::model::error_code::ClientError;
 use crate::model::ids::ReactorId;
 
 /// Takes in messages for as long as the reactor runs.
@@ -63,6 +66,16 @@ fn answer(broker: &Rc<Broker>, from: ReactorId, call: CallId, ask: Ask) {
         Ask::DeleteRecords(deletions) => spawn(broker, from, call, |broker| async move {
             Answer::DeletedRecords(delete_records::answer_here(&broker, deletions).await)
         }),
+        Ask::Group(question) => {
+            let asked = coordinate::ask_group_here(broker, *question);
+            let waiting = WaitingHere::new(broker, from, call);
+            spawn(broker, from, call, |_| async move { Answer::Group(Box::new(until(asked, waiting).await)) });
+        }
+        Ask::Transaction(question) => {
+            let asked = coordinate::ask_transaction_here(broker, *question);
+            let waiting = WaitingHere::new(broker, from, call);
+            spawn(broker, from, call, |_| async move { Answer::Transaction(Box::new(until(asked, waiting).await)) });
+        }
         Ask::Publish(publication) => spawn(broker, from, call, |broker| publish(broker, *publication)),
         Ask::Decide(command) => spawn(broker, from, call, |broker| async move {
             Answer::Decided(Box::new(controller::execute(broker, *command).await))
@@ -106,6 +119,11 @@ fn append(broker: &Rc<Broker>, from: ReactorId, call: CallId, produce: &Produce)
         }
         Answer::Produced(results)
     });
+}
+
+/// What a coordinator answers, unless the wait for it is to end before.
+async fn until<R>(mut asked: Result<Asked<R>, ClientError>, waiting: WaitingHere) -> Result<R, ClientError> {
+    std::future::poll_fn(|context| coordinate::poll_asked(&mut asked, &waiting.hurry, context)).await
 }
 
 async fn read(broker: Rc<Broker>, fetch: Fetch, waiting: WaitingHere) -> Answer {

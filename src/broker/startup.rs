@@ -15,6 +15,7 @@ use super::broker::{Broker, Limits};
 use super::calls::Calls;
 use super::config::Config;
 use super::controller::{Command, Controller, Decided, decide, fresh_uuid};
+use super::coordinators::Coordinators;
 use super::fetch_session::Sessions;
 use super::hosting;
 use super::message::{Answer, Ask, Message, Start};
@@ -72,6 +73,7 @@ fn new_broker(io: Handle, mesh: Mesh<Message>, config: Arc<Config>, shards: Shar
     let controller = (io.reactor_id() == CONTROLLER_REACTOR).then(Controller::default);
     Rc::new(Broker {
         shards,
+        coordinators: Coordinators::default(),
         calls: Calls::default(),
         connections: RefCell::new(Slab::new()),
         sessions: RefCell::new(Sessions::new(slots.div_ceil(reactors), FETCH_SESSION_EVICTION)),
@@ -257,6 +259,7 @@ async fn stop(broker: &Rc<Broker>) {
 /// Finishes this reactor's storage. What was acknowledged is safe whatever comes of it; an error costs the next start a
 /// replay.
 pub async fn finish_storage(broker: &Broker) {
+    broker.coordinators.close();
     if let Err(error) = broker.shards.shutdown().await {
         tracing::error!(%error, "the storage could not be finished cleanly");
     }

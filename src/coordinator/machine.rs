@@ -1,6 +1,7 @@
 //! What a coordinator's state machine is to the shell that drives it.
 
 use crate::base::time::Instant;
+use crate::metadata::delta::Changes;
 use crate::metadata::image::Image;
 use crate::model::ids::{ProducerEpoch, ProducerId};
 
@@ -38,10 +39,14 @@ pub struct TransactionOf {
     pub producer_epoch: ProducerEpoch,
 }
 
+/// The largest batch that one decision's records may make, in bytes.
+pub const DECISION_BYTES_MAX: u32 = 8 << 20;
+
 /// What a decision brings about.
 #[derive(Debug)]
 pub struct Effects<R> {
-    /// Appended as one batch, so that all are there after a crash or none; replayed into the machine right after.
+    /// Appended as one batch, so that all are there after a crash or none; replayed into the machine right after. More than
+    /// [`DECISION_BYTES_MAX`] cannot be appended, and costs the machine its soft state: bound what makes up one decision.
     pub records: Vec<CoordinatorRecord>,
     /// The transaction that the records are part of: they count once its marker is written (TxnOffsetCommit).
     pub transaction: Option<TransactionOf>,
@@ -89,8 +94,9 @@ pub trait Machine: 'static {
     /// The log has been replayed: sessions and timers start now.
     fn loaded(&mut self, situation: &Situation<'_>) -> Effects<Self::Reply>;
 
-    /// The cluster's image has changed.
-    fn image_changed(&mut self, situation: &Situation<'_>) -> Effects<Self::Reply>;
+    /// The cluster's image has changed, by `changes`. What changed while the log was being replayed is not told: what
+    /// follows from the image as a whole is [`loaded`](Machine::loaded)'s.
+    fn image_changed(&mut self, situation: &Situation<'_>, changes: &Changes) -> Effects<Self::Reply>;
 
     /// Does what is due at `situation.now`.
     fn on_time(&mut self, situation: &Situation<'_>) -> Effects<Self::Reply>;

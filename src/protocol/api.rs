@@ -67,8 +67,8 @@ apis! {
     Fetch = 1, 4..=18, 12, SERVED;
     ListOffsets = 2, 1..=11, 6, SERVED;
     Metadata = 3, 0..=13, 9, SERVED;
-    OffsetCommit = 8, 2..=10, 8, KNOWN;
-    OffsetFetch = 9, 1..=10, 6, KNOWN;
+    OffsetCommit = 8, 2..=10, 8, SERVED;
+    OffsetFetch = 9, 1..=10, 6, SERVED;
     FindCoordinator = 10, 0..=6, 3, SERVED;
     JoinGroup = 11, 0..=9, 6, KNOWN;
     Heartbeat = 12, 0..=4, 4, KNOWN;
@@ -106,7 +106,7 @@ apis! {
     IncrementalAlterConfigs = 44, 0..=1, 1, SERVED;
     AlterPartitionReassignments = 45, 0..=1, 0, KNOWN;
     ListPartitionReassignments = 46, 0..=0, 0, KNOWN;
-    OffsetDelete = 47, 0..=0, NEVER, KNOWN;
+    OffsetDelete = 47, 0..=0, NEVER, SERVED;
     DescribeClientQuotas = 48, 0..=1, 1, KNOWN;
     AlterClientQuotas = 49, 0..=1, 1, KNOWN;
     DescribeUserScramCredentials = 50, 0..=0, 0, KNOWN;

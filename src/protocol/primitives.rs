@@ -361,6 +361,16 @@ impl Writer {
         writer
     }
 
+    /// A structure outside any frame: fields alone.
+    pub fn body(flexible: bool) -> Writer {
+        Writer { bytes: Vec::new(), flexible }
+    }
+
+    /// The bytes of a structure begun with [`Writer::body`].
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Bytes written so far.
     pub fn len(&self) -> usize {
         self.bytes.len()

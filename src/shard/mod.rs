@@ -8,6 +8,7 @@
 //! **Start reading at** [`append`].
 
 pub mod append;
+pub mod gather;
 pub mod offsets;
 pub mod read;
 pub mod settings;

@@ -6,6 +6,7 @@ mod admin;
 mod client;
 mod consume;
 mod load;
+mod offsets;
 mod process;
 mod produce;
 mod wire;

@@ -1,12 +1,12 @@
 //! DeleteRecords (KIP-107): the oldest records of partitions go, and their logs start later.
 
-use super::metadata::is_internal;
 use super::produce::not_open;
 use crate::broker::broker::Broker;
 use crate::broker::dispatch::{Origin, Request};
 use crate::broker::message::{Answer, Ask, RecordDeletion};
 use crate::broker::reply::Outcome;
 use crate::broker::scatter::Scatter;
+use crate::metadata::controller::internal_topics::is_internal;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::offset::Offset;
 use crate::protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::metadata::{TOPIC_OPERATIONS, is_internal};
+use super::metadata::TOPIC_OPERATIONS;
 use super::text;
 use crate::broker::dispatch::{Origin, Request};
 use crate::broker::reply::Outcome;
+use crate::metadata::controller::internal_topics::is_internal;
 use crate::metadata::controller::names::validate_topic_name;
 use crate::metadata::image::{Image, Topic};
 use crate::metadata::record::{NO_LEADER, PartitionRegistration};

@@ -7,6 +7,7 @@ use crate::broker::broker::{find_topic, shown};
 use crate::broker::controller::{Command, Decided, decide};
 use crate::broker::dispatch::{Origin, Request};
 use crate::broker::reply::Outcome;
+use crate::metadata::controller::internal_topics::is_internal;
 use crate::metadata::controller::names::validate_topic_name;
 use crate::metadata::image::{Image, Topic};
 use crate::metadata::record::{NO_LEADER, PartitionRegistration};
@@ -150,11 +151,6 @@ fn described(topic: &Arc<Topic>, version: i16) -> MetadataResponseTopic {
         .with_topic_id(if version >= 10 { topic.id } else { TopicId::nil() })
         .with_is_internal(version >= 1 && is_internal(&topic.name))
         .with_partitions(partitions)
-}
-
-/// Whether clients are told that a topic is the cluster's own.
-pub fn is_internal(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
 }
 
 fn described_partition(partition: &PartitionRegistration, version: i16) -> MetadataResponsePartition {

@@ -8,6 +8,7 @@ use crate::broker::connection;
 use crate::broker::dispatch::{Origin, Request, Started, encoded};
 use crate::broker::message::{Answer, Ask, Produce};
 use crate::broker::reply::Outcome;
+use crate::metadata::controller::internal_topics::is_internal;
 use crate::metadata::image::Image;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::ids::{PartitionId, PartitionIndex, ReactorId, TopicId};
@@ -18,6 +19,9 @@ use crate::protocol::topic::{NodeEndpoint, TopicSpan};
 use crate::record::validate::PRODUCE_VERSION_ZSTD_MIN;
 use crate::record::{BatchHeader, Compression};
 use crate::shard::{Acks, Append, Appended, Shards};
+
+/// What Kafka's administration tools call themselves.
+const ADMIN_CLIENT_ID: &str = "__admin_client";
 
 /// Places a request's batches in their logs, now and in order, and answers when they are acknowledged.
 pub fn start(started: Started, request: Request) {
@@ -154,7 +158,18 @@ fn check(
         return refuse(ErrorCode::UnsupportedCompressionType, "zstd needs Produce version 7 or later (KIP-110)");
     }
     let route = request.origin.broker.route(image, topic, index)?;
+    check_topic(request, image, route.partition.topic)?;
     Ok((route.partition, route.reactor, records.clone(), acks))
+}
+
+/// Refuses topics in which brokers keep state, except to Kafka's administration tools, as Kafka does.
+fn check_topic(request: &Request, image: &Image, topic: TopicId) -> Result<(), ClientError> {
+    let name = image.topic_by_id(topic).map_or("", |topic| &topic.name);
+    if !is_internal(name) || &*request.origin.client_id == ADMIN_CLIENT_ID {
+        return Ok(());
+    }
+    let message = format!("topic '{name}' is internal: its records are written by brokers alone");
+    Err(ClientError::new(ErrorCode::InvalidTopicException, message))
 }
 
 /// Places a batch in the log of a partition that is hosted here.

@@ -9,6 +9,7 @@
 //! **Start reading at** [`topics`].
 
 pub mod configs;
+pub mod internal_topics;
 pub mod names;
 pub mod placement;
 pub mod producer_ids;

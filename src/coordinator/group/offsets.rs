@@ -1,0 +1,446 @@
+//! Committed offsets, and those that wait for the end of a transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::machine::{Caller, Committer, GroupMachine, Reply};
+use super::offset_record::{CommittedOffset, OffsetKey};
+use crate::base::time::Instant;
+use crate::coordinator::machine::{CoordinatorRecord, Effects, ReplyTo, Situation, TransactionOf};
+use crate::metadata::image::Image;
+use crate::model::error_code::{ClientError, ErrorCode};
+use crate::model::ids::{PartitionIndex, ProducerId, TopicId};
+use crate::model::offset::{NO_LEADER_EPOCH, Offset, Timestamp};
+use crate::protocol::StrBytes;
+use crate::protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use crate::protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use crate::protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use crate::protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+};
+use crate::protocol::messages::txn_offset_commit_response::{
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+use crate::protocol::messages::{
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, TopicName,
+    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+};
+
+/// "No offset" in replies.
+const NO_OFFSET: Offset = -1;
+/// "As long as the broker says" in OffsetCommit requests.
+const DEFAULT_RETENTION: i64 = -1;
+/// Offsets that one look for expired ones forgets at most, so that one decision stays one batch of bearable size.
+const EXPIRED_PER_LOOK_MAX: usize = 10_000;
+
+/// An offset with its place in the order of replay, by which a transaction's end is told from a later commit.
+#[derive(Clone, Debug)]
+struct Entry {
+    committed: CommittedOffset,
+    at: u64,
+}
+
+type ByPartition = BTreeMap<PartitionIndex, Entry>;
+type ByTopic = BTreeMap<String, ByPartition>;
+type ByGroup = BTreeMap<String, ByTopic>;
+
+/// The offsets of the groups of one partition.
+#[derive(Default)]
+pub struct Offsets {
+    committed: ByGroup,
+    /// Offsets of open transactions, by producer.
+    pending: BTreeMap<ProducerId, ByGroup>,
+    /// Records replayed so far.
+    replayed: u64,
+    expiry_due: Option<Instant>,
+}
+
+fn entry<'a>(groups: &'a ByGroup, key: &OffsetKey<'_>) -> Option<&'a Entry> {
+    groups.get(key.group)?.get(key.topic)?.get(&key.partition)
+}
+
+fn put(groups: &mut ByGroup, key: &OffsetKey<'_>, entry: Entry) {
+    // Looked up before it is named: most commits are of offsets that are there.
+    if !groups.contains_key(key.group) {
+        groups.insert(key.group.to_owned(), ByTopic::new());
+    }
+    let topics = groups.get_mut(key.group).expect("just made");
+    if !topics.contains_key(key.topic) {
+        topics.insert(key.topic.to_owned(), ByPartition::new());
+    }
+    topics.get_mut(key.topic).expect("just made").insert(key.partition, entry);
+}
+
+fn remove(groups: &mut ByGroup, key: &OffsetKey<'_>) {
+    let Some(topics) = groups.get_mut(key.group) else { return };
+    let Some(partitions) = topics.get_mut(key.topic) else { return };
+    partitions.remove(&key.partition);
+    if partitions.is_empty() {
+        topics.remove(key.topic);
+    }
+    if topics.is_empty() {
+        groups.remove(key.group);
+    }
+}
+
+/// All entries with their keys.
+fn entries(groups: &ByGroup) -> impl Iterator<Item = (OffsetKey<'_>, &Entry)> {
+    groups.iter().flat_map(|(group, topics)| {
+        topics.iter().flat_map(move |(topic, partitions)| {
+            partitions.iter().map(move |(partition, entry)| (OffsetKey { group, topic, partition: *partition }, entry))
+        })
+    })
+}
+
+impl Offsets {
+    /// Takes in a record, pending if it is part of a transaction.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn replay(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        transaction: Option<TransactionOf>,
+    ) -> Result<(), String> {
+        let key = OffsetKey::decode(key)?;
+        self.replayed += 1;
+        let at = self.replayed;
+        match (value, transaction) {
+            (Some(value), None) => {
+                let committed = CommittedOffset::decode(value)?;
+                put(&mut self.committed, &key, Entry { committed, at });
+            }
+            (Some(value), Some(transaction)) => {
+                let committed = CommittedOffset::decode(value)?;
+                let pending = self.pending.entry(transaction.producer_id).or_default();
+                put(pending, &key, Entry { committed, at });
+            }
+            (None, _) => {
+                // A tombstone ends what is pending, too: the group or the topic is gone.
+                remove(&mut self.committed, &key);
+                for pending in self.pending.values_mut() {
+                    remove(pending, &key);
+                }
+                self.pending.retain(|_, pending| !pending.is_empty());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a producer's transaction: its offsets count from now on, or are forgotten.
+    pub fn end_transaction(&mut self, producer: ProducerId, is_committed: bool) {
+        let Some(pending) = self.pending.remove(&producer) else { return };
+        if !is_committed {
+            return;
+        }
+        for (key, pending) in entries(&pending) {
+            // A commit outside the transaction that came later stays.
+            if entry(&self.committed, &key).is_none_or(|known| known.at < pending.at) {
+                put(&mut self.committed, &key, pending.clone());
+            }
+        }
+    }
+
+    /// Whether transactions are open.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    fn is_pending(&self, key: &OffsetKey<'_>) -> bool {
+        self.pending.values().any(|groups| entry(groups, key).is_some())
+    }
+
+    /// The records of everything that is committed.
+    pub fn snapshot(&self) -> Vec<CoordinatorRecord> {
+        entries(&self.committed).map(|(key, entry)| key.commit(&entry.committed)).collect()
+    }
+
+    /// Whether the group has offsets, committed or pending.
+    pub fn has_group(&self, group: &str) -> bool {
+        self.committed.contains_key(group) || self.pending.values().any(|groups| groups.contains_key(group))
+    }
+
+    /// The groups that have committed offsets.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.committed.keys().map(String::as_str)
+    }
+
+    /// The committed offsets of a group: topic, partition, offset.
+    pub fn of_group(&self, group: &str) -> impl Iterator<Item = (&str, PartitionIndex, &CommittedOffset)> {
+        self.committed.get(group).into_iter().flatten().flat_map(|(topic, partitions)| {
+            partitions.iter().map(move |(partition, entry)| (topic.as_str(), *partition, &entry.committed))
+        })
+    }
+
+    /// The records that forget every offset of `group`.
+    pub fn delete_group(&self, group: &str) -> Vec<CoordinatorRecord> {
+        self.tombstones(|key| key.group == group)
+    }
+
+    /// When to look for expired offsets next.
+    pub fn expiry_due(&self) -> Option<Instant> {
+        self.expiry_due
+    }
+
+    /// Sets when to look for expired offsets next.
+    pub fn schedule_expiry(&mut self, due: Instant) {
+        self.expiry_due = Some(due);
+    }
+
+    /// The records that forget the offsets of topics that are gone.
+    pub fn of_removed_topics(&self, removed: &BTreeMap<TopicId, Arc<str>>) -> Vec<CoordinatorRecord> {
+        if removed.is_empty() {
+            return Vec::new();
+        }
+        let names: BTreeSet<&str> = removed.values().map(|name| &**name).collect();
+        self.tombstones(|key| names.contains(key.topic))
+    }
+
+    /// The records that forget the offsets of topics that were deleted while nobody looked.
+    pub fn of_missing_topics(&self, image: &Image) -> Vec<CoordinatorRecord> {
+        self.tombstones(|key| image.topic(key.topic).is_none())
+    }
+
+    fn tombstones(&self, wanted: impl Fn(&OffsetKey<'_>) -> bool) -> Vec<CoordinatorRecord> {
+        let pending = self.pending.values().flat_map(entries);
+        let keys = entries(&self.committed).chain(pending).map(|(key, _)| key).filter(|key| wanted(key));
+        let mut records: Vec<CoordinatorRecord> = keys.map(|key| key.tombstone()).collect();
+        records.sort_by(|left, right| left.key.cmp(&right.key));
+        records.dedup();
+        records
+    }
+
+    /// Answers with the offsets of one group.
+    pub fn fetch(&self, wanted: &OffsetFetchRequestGroup, require_stable: bool) -> OffsetFetchResponseGroup {
+        let group = &*wanted.group_id.0;
+        let topics = match &wanted.topics {
+            Some(topics) => topics
+                .iter()
+                .map(|topic| {
+                    let partitions = topic.partition_indexes.iter();
+                    let told = partitions.map(|partition| {
+                        let key = OffsetKey { group, topic: &topic.name.0, partition: *partition };
+                        self.told(&key, require_stable)
+                    });
+                    (topic.name.clone(), topic.topic_id, told.collect())
+                })
+                .collect(),
+            None => self.all_of(group, require_stable),
+        };
+        let topic = |(name, id, partitions)| {
+            OffsetFetchResponseTopics::default().with_name(name).with_topic_id(id).with_partitions(partitions)
+        };
+        OffsetFetchResponseGroup::default()
+            .with_group_id(wanted.group_id.clone())
+            .with_topics(topics.into_iter().map(topic).collect())
+    }
+
+    fn all_of(
+        &self,
+        group: &str,
+        require_stable: bool,
+    ) -> Vec<(TopicName, TopicId, Vec<OffsetFetchResponsePartitions>)> {
+        let topics = self.committed.get(group).into_iter().flatten();
+        topics
+            .map(|(topic, partitions)| {
+                let key = |partition: &PartitionIndex| OffsetKey { group, topic, partition: *partition };
+                let told = partitions.keys().map(|partition| self.told(&key(partition), require_stable)).collect();
+                (TopicName(StrBytes::from_string(topic.clone())), TopicId::nil(), told)
+            })
+            .collect()
+    }
+
+    fn told(&self, key: &OffsetKey<'_>, require_stable: bool) -> OffsetFetchResponsePartitions {
+        let none = OffsetFetchResponsePartitions::default()
+            .with_partition_index(key.partition)
+            .with_committed_offset(NO_OFFSET)
+            .with_committed_leader_epoch(NO_LEADER_EPOCH)
+            .with_metadata(Some(StrBytes::default()));
+        if require_stable && self.is_pending(key) {
+            return none.with_error_code(ErrorCode::UnstableOffsetCommit.code());
+        }
+        match entry(&self.committed, key) {
+            None => none,
+            Some(Entry { committed, .. }) => none
+                .with_committed_offset(committed.offset)
+                .with_committed_leader_epoch(committed.leader_epoch)
+                .with_metadata(Some(StrBytes::from_string(committed.metadata.to_string()))),
+        }
+    }
+}
+
+/// A partition of a commit, whichever API it came by.
+struct Commit<'a> {
+    partition: PartitionIndex,
+    offset: Offset,
+    leader_epoch: i32,
+    metadata: Option<&'a str>,
+}
+
+/// What all commits of one request share.
+struct Commits<'a> {
+    group: &'a str,
+    image: &'a Image,
+    wall_ms: Timestamp,
+    expire_ms: Option<Timestamp>,
+    metadata_bytes_max: usize,
+    records: Vec<CoordinatorRecord>,
+}
+
+impl Commits<'_> {
+    /// Adds the record of one commit, unless it is refused.
+    fn add(&mut self, topic: &str, commit: &Commit<'_>) -> ErrorCode {
+        let metadata = commit.metadata.unwrap_or_default();
+        if metadata.len() > self.metadata_bytes_max {
+            return ErrorCode::OffsetMetadataTooLarge;
+        }
+        let committed = CommittedOffset {
+            offset: commit.offset,
+            leader_epoch: commit.leader_epoch,
+            metadata: metadata.into(),
+            commit_ms: self.wall_ms,
+            expire_ms: self.expire_ms,
+            topic_id: self.image.topic(topic).map_or(TopicId::nil(), |topic| topic.id),
+        };
+        let key = OffsetKey { group: self.group, topic, partition: commit.partition };
+        self.records.push(key.commit(&committed));
+        ErrorCode::None
+    }
+}
+
+impl GroupMachine {
+    fn commits<'a>(&self, situation: &'a Situation<'_>, group: &'a str, retention_ms: i64) -> Commits<'a> {
+        Commits {
+            group,
+            image: situation.image,
+            wall_ms: situation.wall_ms,
+            expire_ms: (retention_ms != DEFAULT_RETENTION).then(|| situation.wall_ms.saturating_add(retention_ms)),
+            metadata_bytes_max: self.config.offset_metadata_bytes_max,
+            records: Vec::new(),
+        }
+    }
+
+    pub(super) fn commit_offsets(
+        &self,
+        situation: &Situation<'_>,
+        caller: &Caller,
+        request: &OffsetCommitRequest,
+        to: ReplyTo,
+    ) -> Effects<Reply> {
+        let committer = Committer {
+            group: &request.group_id.0,
+            member: &request.member_id,
+            instance: request.group_instance_id.as_deref(),
+            generation: request.generation_id_or_member_epoch,
+            in_transaction: false,
+            api_version: caller.api_version,
+        };
+        if let Err(error) = self.check_commit(&committer) {
+            return Effects::reply(to, Reply::OffsetCommit(Err(error)));
+        }
+        let mut commits = self.commits(situation, &request.group_id.0, request.retention_time_ms);
+        let topics = request.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|partition| {
+                let commit = Commit {
+                    partition: partition.partition_index,
+                    offset: partition.committed_offset,
+                    leader_epoch: partition.committed_leader_epoch,
+                    metadata: partition.committed_metadata.as_deref(),
+                };
+                let code = commits.add(&topic.name.0, &commit);
+                OffsetCommitResponsePartition::default()
+                    .with_partition_index(partition.partition_index)
+                    .with_error_code(code.code())
+            });
+            let partitions = partitions.collect();
+            OffsetCommitResponseTopic::default()
+                .with_name(topic.name.clone())
+                .with_topic_id(topic.topic_id)
+                .with_partitions(partitions)
+        });
+        let response = OffsetCommitResponse::default().with_topics(topics.collect());
+        Effects { records: commits.records, transaction: None, replies: vec![(to, Reply::OffsetCommit(Ok(response)))] }
+    }
+
+    pub(super) fn commit_offsets_in_transaction(
+        &self,
+        situation: &Situation<'_>,
+        caller: &Caller,
+        request: &TxnOffsetCommitRequest,
+        to: ReplyTo,
+    ) -> Effects<Reply> {
+        let committer = Committer {
+            group: &request.group_id.0,
+            member: &request.member_id,
+            instance: request.group_instance_id.as_deref(),
+            generation: request.generation_id,
+            in_transaction: true,
+            api_version: caller.api_version,
+        };
+        if let Err(error) = self.check_commit(&committer) {
+            return Effects::reply(to, Reply::TxnOffsetCommit(Err(error)));
+        }
+        let mut commits = self.commits(situation, &request.group_id.0, DEFAULT_RETENTION);
+        let topics = request.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|partition| {
+                let commit = Commit {
+                    partition: partition.partition_index,
+                    offset: partition.committed_offset,
+                    leader_epoch: partition.committed_leader_epoch,
+                    metadata: partition.committed_metadata.as_deref(),
+                };
+                let code = commits.add(&topic.name.0, &commit);
+                TxnOffsetCommitResponsePartition::default()
+                    .with_partition_index(partition.partition_index)
+                    .with_error_code(code.code())
+            });
+            let partitions = partitions.collect();
+            TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
+        });
+        let response = TxnOffsetCommitResponse::default().with_topics(topics.collect());
+        let transaction = TransactionOf { producer_id: request.producer_id.0, producer_epoch: request.producer_epoch };
+        Effects {
+            records: commits.records,
+            transaction: Some(transaction),
+            replies: vec![(to, Reply::TxnOffsetCommit(Ok(response)))],
+        }
+    }
+
+    pub(super) fn delete_offsets(&self, request: &OffsetDeleteRequest, to: ReplyTo) -> Effects<Reply> {
+        let group = &*request.group_id.0;
+        if !self.offsets.has_group(group) {
+            let message = format!("there is no group '{group}'");
+            let error = ClientError::new(ErrorCode::GroupIdNotFound, message);
+            return Effects::reply(to, Reply::OffsetDelete(Err(error)));
+        }
+        let mut records = Vec::new();
+        let topics = request.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|partition| {
+                let key = OffsetKey { group, topic: &topic.name.0, partition: partition.partition_index };
+                if entry(&self.offsets.committed, &key).is_some() || self.offsets.is_pending(&key) {
+                    records.push(key.tombstone());
+                }
+                OffsetDeleteResponsePartition::default().with_partition_index(partition.partition_index)
+            });
+            let partitions = partitions.collect();
+            OffsetDeleteResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
+        });
+        let response = OffsetDeleteResponse::default().with_topics(topics.collect());
+        Effects { records, transaction: None, replies: vec![(to, Reply::OffsetDelete(Ok(response)))] }
+    }
+
+    /// The records that forget what has expired (KIP-211): offsets of groups that nobody is in, `offsets.retention.minutes`
+    /// after their commit, or when the client said.
+    pub(super) fn expired_offsets(&self, wall_ms: Timestamp) -> Vec<CoordinatorRecord> {
+        let is_expired = |committed: &CommittedOffset| match committed.expire_ms {
+            Some(expire_ms) => wall_ms >= expire_ms,
+            None => wall_ms.saturating_sub(committed.commit_ms) >= self.config.offsets_retention_ms,
+        };
+        entries(&self.offsets.committed)
+            .filter(|(key, entry)| is_expired(&entry.committed) && !self.offsets.is_pending(key))
+            .take(EXPIRED_PER_LOOK_MAX)
+            .map(|(key, _)| key.tombstone())
+            .collect()
+    }
+}

@@ -1,0 +1,245 @@
+//! Committed offsets as plain calls.
+
+use super::config::GroupConfig;
+use super::machine::{Caller, GroupMachine, Input, Reply};
+use super::offset_record::{CommittedOffset, OffsetKey};
+use crate::base::time::{Duration, Instant};
+use crate::coordinator::machine::{Effects, Machine, ReplyTo, Situation, TransactionOf};
+use crate::metadata::image::Image;
+use crate::model::error_code::ErrorCode;
+use crate::model::ids::TopicId;
+use crate::protocol::StrBytes;
+use crate::protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use crate::protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use crate::protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use crate::protocol::messages::{
+    GroupId, OffsetCommitRequest, OffsetDeleteRequest, ProducerId, TopicName, TxnOffsetCommitRequest,
+};
+
+const TRANSACTION: TransactionOf = TransactionOf { producer_id: 7, producer_epoch: 0 };
+const RETENTION_MS: i64 = 60_000;
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+struct Fixture {
+    machine: GroupMachine,
+    image: Image,
+    wall_ms: i64,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let config = GroupConfig {
+            offset_metadata_bytes_max: 10,
+            offsets_retention_ms: RETENTION_MS,
+            offsets_check_interval: Duration::from_secs(600),
+        };
+        Fixture { machine: GroupMachine::new(config), image: Image::empty(), wall_ms: 1000 }
+    }
+
+    /// Decides, replays what was decided, and gives the reply.
+    fn ask(&mut self, input: Input) -> (Reply, Effects<Reply>) {
+        let situation = Situation { now: Instant(1), wall_ms: self.wall_ms, image: &self.image, random: 0 };
+        let mut effects = self.machine.decide(&situation, input, ReplyTo(1));
+        let (to, reply) = effects.replies.remove(0);
+        assert_eq!(to, ReplyTo(1));
+        for record in &effects.records {
+            self.machine.replay(&record.key, record.value.as_deref(), effects.transaction).unwrap();
+        }
+        (reply, effects)
+    }
+
+    fn commit(&mut self, partition: i32, offset: i64, metadata: &str) -> i16 {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_partition_index(partition)
+            .with_committed_offset(offset)
+            .with_committed_leader_epoch(3)
+            .with_committed_metadata(Some(text(metadata)));
+        let topic =
+            OffsetCommitRequestTopic::default().with_name(TopicName(text("t"))).with_partitions(vec![partition]);
+        let request = OffsetCommitRequest::default().with_group_id(GroupId(text("g"))).with_topics(vec![topic]);
+        match self.ask(Input::OffsetCommit(Caller::default(), Box::new(request))).0 {
+            Reply::OffsetCommit(Ok(response)) => response.topics[0].partitions[0].error_code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn commit_in_transaction(&mut self, partition: i32, offset: i64) {
+        let partition = TxnOffsetCommitRequestPartition::default()
+            .with_partition_index(partition)
+            .with_committed_offset(offset)
+            .with_committed_metadata(Some(text("")));
+        let topic =
+            TxnOffsetCommitRequestTopic::default().with_name(TopicName(text("t"))).with_partitions(vec![partition]);
+        let request = TxnOffsetCommitRequest::default()
+            .with_group_id(GroupId(text("g")))
+            .with_producer_id(ProducerId(TRANSACTION.producer_id))
+            .with_producer_epoch(TRANSACTION.producer_epoch)
+            .with_topics(vec![topic]);
+        let (reply, effects) = self.ask(Input::TxnOffsetCommit(Caller::default(), Box::new(request)));
+        assert!(matches!(reply, Reply::TxnOffsetCommit(Ok(_))));
+        assert_eq!(effects.transaction, Some(TRANSACTION));
+    }
+
+    /// Offset and error of a partition.
+    fn fetch(&mut self, partition: i32, require_stable: bool) -> (i64, i16) {
+        let topic =
+            OffsetFetchRequestTopics::default().with_name(TopicName(text("t"))).with_partition_indexes(vec![partition]);
+        let group = OffsetFetchRequestGroup::default().with_group_id(GroupId(text("g"))).with_topics(Some(vec![topic]));
+        match self.ask(Input::OffsetFetch { group: Box::new(group), require_stable }).0 {
+            Reply::OffsetFetch(Ok(group)) => {
+                let told = &group.topics[0].partitions[0];
+                (told.committed_offset, told.error_code)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_was_committed_is_fetched_by_name_and_as_part_of_all() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.fetch(0, true), (-1, 0));
+    assert_eq!(fixture.commit(0, 42, "mine"), 0);
+    assert_eq!(fixture.commit(1, 43, ""), 0);
+    assert_eq!(fixture.fetch(0, true), (42, 0));
+    let all = OffsetFetchRequestGroup::default().with_group_id(GroupId(text("g"))).with_topics(None);
+    let Reply::OffsetFetch(Ok(group)) =
+        fixture.ask(Input::OffsetFetch { group: Box::new(all), require_stable: false }).0
+    else {
+        panic!("offsets are asked for")
+    };
+    let told: Vec<_> =
+        group.topics[0].partitions.iter().map(|one| (one.partition_index, one.committed_offset)).collect();
+    assert_eq!(told, [(0, 42), (1, 43)]);
+    assert_eq!(group.topics[0].partitions[0].metadata.as_deref(), Some("mine"));
+    assert_eq!(group.topics[0].partitions[0].committed_leader_epoch, 3);
+}
+
+#[test]
+fn metadata_beyond_its_bound_is_refused_and_nothing_is_written() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.commit(0, 1, "0123456789"), 0);
+    assert_eq!(fixture.commit(0, 2, "0123456789x"), ErrorCode::OffsetMetadataTooLarge.code());
+    assert_eq!(fixture.fetch(0, false), (1, 0));
+}
+
+#[test]
+fn offsets_of_a_transaction_count_from_its_end_on() {
+    let mut fixture = Fixture::new();
+    fixture.commit(0, 10, "");
+    fixture.commit_in_transaction(0, 20);
+    fixture.commit_in_transaction(1, 21);
+    assert!(fixture.machine.has_pending_transactions());
+    assert_eq!(fixture.fetch(0, true), (-1, ErrorCode::UnstableOffsetCommit.code()));
+    assert_eq!(fixture.fetch(0, false), (10, 0));
+    assert_eq!(fixture.fetch(1, false), (-1, 0));
+    fixture.machine.replay_marker(TRANSACTION, true);
+    assert!(!fixture.machine.has_pending_transactions());
+    assert_eq!((fixture.fetch(0, true), fixture.fetch(1, true)), ((20, 0), (21, 0)));
+    fixture.commit_in_transaction(0, 30);
+    fixture.machine.replay_marker(TRANSACTION, false);
+    assert_eq!(fixture.fetch(0, true), (20, 0));
+}
+
+#[test]
+fn a_commit_that_came_later_outlives_the_end_of_a_transaction() {
+    let mut fixture = Fixture::new();
+    fixture.commit_in_transaction(0, 20);
+    fixture.commit(0, 15, "");
+    fixture.machine.replay_marker(TRANSACTION, true);
+    assert_eq!(fixture.fetch(0, true), (15, 0));
+}
+
+#[test]
+fn a_snapshot_replays_into_the_same_offsets() {
+    let mut fixture = Fixture::new();
+    for partition in 0..100 {
+        fixture.commit(partition, i64::from(partition) * 7, "m");
+    }
+    let mut other = Fixture::new();
+    for record in fixture.machine.snapshot() {
+        other.machine.replay(&record.key, record.value.as_deref(), None).unwrap();
+    }
+    for partition in 0..100 {
+        assert_eq!(other.fetch(partition, true), (i64::from(partition) * 7, 0));
+    }
+    assert_eq!(other.machine.snapshot(), fixture.machine.snapshot());
+}
+
+#[test]
+fn offsets_expire_by_the_brokers_time_unless_a_transaction_holds_them() {
+    let mut fixture = Fixture::new();
+    fixture.commit(0, 1, "");
+    fixture.wall_ms += 1;
+    fixture.commit(1, 1, "");
+    fixture.commit(2, 1, "");
+    fixture.commit_in_transaction(2, 2);
+    assert_eq!(fixture.machine.expired_offsets(1000 + RETENTION_MS - 1), []);
+    let key = |partition| OffsetKey { group: "g", topic: "t", partition };
+    assert_eq!(fixture.machine.expired_offsets(1000 + RETENTION_MS), [key(0).tombstone()]);
+    let both = [key(0).tombstone(), key(1).tombstone()];
+    assert_eq!(fixture.machine.expired_offsets(1001 + RETENTION_MS), both);
+}
+
+#[test]
+fn deletion_forgets_what_is_pending_too() {
+    let mut fixture = Fixture::new();
+    fixture.commit(0, 1, "");
+    fixture.commit_in_transaction(0, 2);
+    fixture.commit_in_transaction(1, 2);
+    // The topic is not in the image.
+    let situation = Situation { now: Instant(1), wall_ms: 1, image: &fixture.image, random: 0 };
+    let records = fixture.machine.loaded(&situation).records;
+    assert_eq!(records.len(), 2);
+    for record in &records {
+        assert_eq!(record.value, None);
+        fixture.machine.replay(&record.key, None, None).unwrap();
+    }
+    fixture.machine.replay_marker(TRANSACTION, true);
+    assert_eq!((fixture.fetch(0, true), fixture.fetch(1, true)), ((-1, 0), (-1, 0)));
+}
+
+#[test]
+fn offsets_of_an_unknown_group_cannot_be_deleted() {
+    let mut fixture = Fixture::new();
+    let request = OffsetDeleteRequest::default().with_group_id(GroupId(text("g")));
+    match fixture.ask(Input::OffsetDelete(Box::new(request))).0 {
+        Reply::OffsetDelete(Err(error)) => assert_eq!(error.code, ErrorCode::GroupIdNotFound),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn records_have_kafkas_bytes() {
+    let key = OffsetKey { group: "g1", topic: "tt", partition: 5 };
+    let committed = CommittedOffset {
+        offset: 258,
+        leader_epoch: 1,
+        metadata: "m".into(),
+        commit_ms: 259,
+        expire_ms: None,
+        topic_id: TopicId::nil(),
+    };
+    let record = key.commit(&committed);
+    assert_eq!(record.key, [0, 1, 0, 2, b'g', b'1', 0, 2, b't', b't', 0, 0, 0, 5]);
+    let value = record.value.unwrap();
+    assert_eq!(value, [0, 3, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 1, 0, 1, b'm', 0, 0, 0, 0, 0, 0, 1, 3]);
+    assert_eq!(CommittedOffset::decode(&value), Ok(committed.clone()));
+    let expiring = CommittedOffset { expire_ms: Some(260), leader_epoch: -1, ..committed };
+    let value = key.commit(&expiring).value.unwrap();
+    assert_eq!(value, [0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 1, b'm', 0, 0, 0, 0, 0, 0, 1, 3, 0, 0, 0, 0, 0, 0, 1, 4]);
+    assert_eq!(CommittedOffset::decode(&value), Ok(expiring));
+    // Version 4 with a topic id in tagged field 0.
+    let mut flexible = vec![0, 4, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 1, 2, b'm', 0, 0, 0, 0, 0, 0, 1, 3, 1, 0, 16];
+    flexible.extend([9; 16]);
+    assert_eq!(CommittedOffset::decode(&flexible).unwrap().topic_id, TopicId::from_bytes([9; 16]));
+    for cut in 0..flexible.len() {
+        assert!(CommittedOffset::decode(&flexible[..cut]).is_err());
+    }
+    assert!(CommittedOffset::decode(&[0, 5]).is_err());
+}
