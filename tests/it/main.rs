@@ -3,6 +3,7 @@
 #[macro_use]
 mod backend;
 mod broker;
+mod coordinator;
 mod engine;
 mod sim;
 mod sim_backend;

@@ -1,7 +1,5 @@
 //! OffsetCommit: how far a group has come, acknowledged when it is durable.
 
-use std::net::IpAddr;
-
 use crate::broker::broker::find_topic;
 use crate::broker::coordinate;
 use crate::broker::dispatch::{Origin, Request};
@@ -54,13 +52,9 @@ async fn commit(origin: &Origin, decoded: OffsetCommitRequest) -> Result<OffsetC
 
 /// Who asks, for a coordinator.
 pub fn caller(origin: &Origin) -> Caller {
-    let host = origin.connection.peer.map_or_else(String::new, |peer| host(peer.ip()));
+    // As Java prints it, which is what groups keep and tools show.
+    let host = origin.connection.peer.map_or_else(String::new, |peer| format!("/{}", peer.ip().to_canonical()));
     Caller { client_id: origin.client_id.to_string(), client_host: host, api_version: origin.version }
-}
-
-/// An address as Java prints it, which is what groups keep and tools show.
-fn host(address: IpAddr) -> String {
-    format!("/{}", address.to_canonical())
 }
 
 /// A topic of the reply, with an error for each partition that was refused before the group was asked.

@@ -292,7 +292,8 @@ impl Commits<'_> {
     /// Adds the record of one commit, unless it is refused.
     fn add(&mut self, topic: &str, commit: &Commit<'_>) -> ErrorCode {
         let metadata = commit.metadata.unwrap_or_default();
-        if metadata.len() > self.metadata_bytes_max {
+        // Kafka counts Java's characters and calls them bytes.
+        if metadata.encode_utf16().count() > self.metadata_bytes_max {
             return ErrorCode::OffsetMetadataTooLarge;
         }
         let committed = CommittedOffset {

@@ -15,6 +15,11 @@ use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicR
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Request, StrBytes};
@@ -54,6 +59,9 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit(0, describe_topic_partitions());
     (2..=4).for_each(|version| visitor.visit(version, offset_for_leader_epoch(version)));
     (0..=6).for_each(|version| visitor.visit(version, find_coordinator(version)));
+    (2..=9).for_each(|version| visitor.visit(version, offset_commit(version)));
+    (1..=9).for_each(|version| visitor.visit(version, offset_fetch(version)));
+    visitor.visit(0, offset_delete());
 }
 
 fn api_versions(version: i16) -> ApiVersionsRequest {
@@ -218,4 +226,41 @@ fn find_coordinator(version: i16) -> FindCoordinatorRequest {
         return request.with_key(text("payments-1"));
     }
     request.with_coordinator_keys(vec![text("payments-1"), text("payments-2")])
+}
+
+fn offset_commit(version: i16) -> OffsetCommitRequest {
+    let partition = OffsetCommitRequestPartition::default()
+        .with_partition_index(3)
+        .with_committed_offset(1 << 40)
+        .with_committed_leader_epoch(if version >= 6 { 5 } else { -1 })
+        .with_committed_metadata(Some(text("where I was")));
+    let orders = OffsetCommitRequestTopic::default()
+        .with_name(topic("orders"))
+        .with_partitions(vec![partition, OffsetCommitRequestPartition::default()]);
+    OffsetCommitRequest::default()
+        .with_group_id(GroupId(text("billing")))
+        .with_generation_id_or_member_epoch(7)
+        .with_member_id(text("member-1"))
+        .with_group_instance_id((version >= 7).then(|| text("static-1")))
+        .with_retention_time_ms(if version <= 4 { 1 << 40 } else { -1 })
+        .with_topics(vec![orders.clone(), orders])
+}
+
+fn offset_fetch(version: i16) -> OffsetFetchRequest {
+    let request = OffsetFetchRequest::default().with_require_stable(version >= 7);
+    if version < 8 {
+        let orders =
+            OffsetFetchRequestTopic::default().with_name(topic("orders")).with_partition_indexes(vec![0, 1, 2]);
+        return request.with_group_id(GroupId(text("billing"))).with_topics(Some(vec![orders.clone(), orders]));
+    }
+    let orders = OffsetFetchRequestTopics::default().with_name(topic("orders")).with_partition_indexes(vec![0, 1, 2]);
+    let group = OffsetFetchRequestGroup::default().with_group_id(GroupId(text("billing")));
+    let group = if version >= 9 { group.with_member_id(Some(text("member-1"))).with_member_epoch(4) } else { group };
+    request.with_groups(vec![group.clone().with_topics(Some(vec![orders])), group.with_topics(None)])
+}
+
+fn offset_delete() -> OffsetDeleteRequest {
+    let partition = OffsetDeleteRequestPartition::default().with_partition_index(2);
+    let orders = OffsetDeleteRequestTopic::default().with_name(topic("orders")).with_partitions(vec![partition]);
+    OffsetDeleteRequest::default().with_group_id(GroupId(text("billing"))).with_topics(vec![orders.clone(), orders])
 }

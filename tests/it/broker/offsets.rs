@@ -129,27 +129,23 @@ fn offsets_are_committed_and_fetched_in_every_version_and_outlive_a_kill() {
     let mut client = Client::connect(broker.address);
     let id = client.create_topic("t", 1, &[]);
     let unknown = ErrorCode::UnknownTopicOrPartition.code();
-    for version in 2..=10 {
+    for version in 2..=9 {
         // Groups of all versions together fall on both reactors.
         let told = commit(&mut client, version, &format!("group {version}"), ("t", id), 100 + i64::from(version));
         assert_eq!(told, [0, unknown], "version {version}");
     }
-    let nowhere = commit(&mut client, 10, "group 2", ("", Uuid::from_u128(9)), 1);
-    assert_eq!(nowhere, [ErrorCode::UnknownTopicId.code(); 2]);
     assert_eq!(commit(&mut client, 2, "group 2", ("no such topic", id), 1), [unknown; 2]);
     broker.kill();
     for flags in [["--reactors", "2"], ["--reactors", "1"]] {
         let broker = Broker::start(directory.path(), &flags);
         let mut client = Client::connect(broker.address);
-        for version in 1..=10 {
-            for committed in 2..=10 {
+        for version in 1..=9 {
+            for committed in 2..=9 {
                 let told = fetch(&mut client, version, &format!("group {committed}"), ("t", id));
                 assert_eq!(told, (100 + committed, 0), "fetched in version {version}");
             }
             assert_eq!(fetch(&mut client, version, "another group", ("t", id)), (-1, 0));
         }
-        let nowhere = fetch(&mut client, 10, "group 2", ("", Uuid::from_u128(9)));
-        assert_eq!(nowhere, (-1, ErrorCode::UnknownTopicId.code()));
     }
 }
 

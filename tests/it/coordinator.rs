@@ -1,0 +1,323 @@
+//! The shell of coordinators in the simulated world: what it acknowledges survives every end of the process, whatever it
+//! rewrites of its log meanwhile.
+
+use core::time::Duration;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use flumen::base::prng::Prng;
+use flumen::base::time::Instant;
+use flumen::coordinator::machine::{
+    CoordinatorRecord, DECISION_BYTES_MAX, Effects, Machine, ReplyTo, Situation, TransactionOf,
+};
+use flumen::coordinator::runtime::{CompactionLimits, Coordinator};
+use flumen::io::Handle;
+use flumen::metadata::delta::Changes;
+use flumen::metadata::image::Image;
+use flumen::model::error_code::ErrorCode;
+use flumen::model::ids::{PartitionId, Uuid};
+use flumen::shard::{ShardSettings, Shards, StorageConfig, recover, start};
+use flumen::sim::{MachineConfig, PowerCut, World};
+
+const PARTITION: PartitionId = PartitionId { topic: Uuid::from_u128(7), index: 0 };
+const KEYS: u64 = 20;
+const ROUNDS: usize = 10;
+const CLIENTS: usize = 4;
+/// How often the machine asks for the time, and counts that it came.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Counts by key: as simple as a machine can be.
+#[derive(Default)]
+struct Tally {
+    counts: BTreeMap<u8, u64>,
+    due: Option<Instant>,
+    ticks: u64,
+}
+
+enum Input {
+    /// Add one; the answer is the new count.
+    Add(u8),
+    /// The count; nothing is written.
+    Get(u8),
+    /// Write more than can be.
+    TooMuch,
+    /// How often the time came.
+    Ticks,
+}
+
+impl Machine for Tally {
+    type Input = Input;
+    type Reply = u64;
+
+    fn decide(&mut self, _: &Situation<'_>, input: Input, to: ReplyTo) -> Effects<u64> {
+        let count = |key: u8| self.counts.get(&key).copied().unwrap_or(0);
+        match input {
+            Input::Add(key) => {
+                let value = count(key) + 1;
+                let record = CoordinatorRecord { key: vec![key], value: Some(value.to_be_bytes().to_vec()) };
+                Effects { records: vec![record], transaction: None, replies: vec![(to, value)] }
+            }
+            Input::Get(key) => Effects::reply(to, count(key)),
+            Input::TooMuch => {
+                let record = CoordinatorRecord { key: vec![0], value: Some(vec![0; DECISION_BYTES_MAX as usize]) };
+                Effects { records: vec![record], transaction: None, replies: vec![(to, 0)] }
+            }
+            Input::Ticks => Effects::reply(to, self.ticks),
+        }
+    }
+
+    fn replay(&mut self, key: &[u8], value: Option<&[u8]>, _: Option<TransactionOf>) -> Result<(), String> {
+        let value = value.and_then(|value| value.first_chunk()).ok_or("no count")?;
+        let before = self.counts.insert(key[0], u64::from_be_bytes(*value));
+        assert!(before.is_none_or(|before| before <= u64::from_be_bytes(*value)), "counts only rise");
+        Ok(())
+    }
+
+    fn replay_marker(&mut self, _: TransactionOf, _: bool) {}
+
+    fn loaded(&mut self, situation: &Situation<'_>) -> Effects<u64> {
+        self.due = Some(situation.now + TICK);
+        Effects::default()
+    }
+
+    fn image_changed(&mut self, _: &Situation<'_>, _: &Changes) -> Effects<u64> {
+        Effects::default()
+    }
+
+    fn on_time(&mut self, situation: &Situation<'_>) -> Effects<u64> {
+        assert!(self.due.is_some_and(|due| due <= situation.now), "only when it is due");
+        self.ticks += 1;
+        self.due = Some(situation.now + TICK);
+        Effects::default()
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn snapshot(&self) -> Vec<CoordinatorRecord> {
+        let record = |(key, value): (&u8, &u64)| CoordinatorRecord {
+            key: vec![*key],
+            value: Some(value.to_be_bytes().to_vec()),
+        };
+        self.counts.iter().map(record).collect()
+    }
+
+    fn has_pending_transactions(&self) -> bool {
+        false
+    }
+}
+
+/// What the clients know.
+#[derive(Default)]
+struct Oracle {
+    /// The highest count of each key that was told.
+    told: BTreeMap<u8, u64>,
+    /// How often each key was asked to rise.
+    asked: BTreeMap<u8, u64>,
+    starts: usize,
+    answers: u64,
+    failures: u64,
+}
+
+type Shared = Rc<RefCell<Oracle>>;
+
+fn config() -> StorageConfig {
+    StorageConfig {
+        journal_bytes: 32 << 20,
+        journal_file_bytes: 8 << 20,
+        write_back_bytes: 300 << 10,
+        write_back_interval: Duration::from_millis(40),
+        disk_reserve_bytes: 0,
+        ..StorageConfig::new("/data".into())
+    }
+}
+
+async fn open(io: &Handle) -> Shards {
+    flumen::io::file::create_directory(io, &config().data).await.expect("the data directory");
+    flumen::io::file::sync_directory(io, std::path::Path::new("/")).await.expect("its name");
+    let recovered = recover(io, &config()).await.expect("recovery");
+    flumen::shard::merge_checkpoints(io, &config(), &recovered).await.expect("merged checkpoints");
+    let part = recovered.split(1, |_| 0).pop().expect("one part");
+    start(io, config(), part).await.expect("a storage")
+}
+
+fn coordinator(io: &Handle, shards: &Shards, compaction: CompactionLimits) -> Rc<Coordinator<Tally>> {
+    let settings = ShardSettings {
+        message_bytes_max: DECISION_BYTES_MAX,
+        compacted: true,
+        uses_reserve: true,
+        ..ShardSettings::default()
+    };
+    let shard = shards.open(PARTITION, "tally-0", settings, 0);
+    let image = Rc::new(Image::empty());
+    Coordinator::start(io, shard, "tally-0".to_owned(), image, compaction, Box::new(|_| Tally::default()))
+}
+
+/// Asks until it is answered by a loaded machine.
+async fn ask(io: &Handle, coordinator: &Rc<Coordinator<Tally>>, input: impl Fn() -> Input) -> Result<u64, ErrorCode> {
+    loop {
+        match coordinator.ask(input()).await {
+            Err(error) if error.code == ErrorCode::CoordinatorLoadInProgress => {
+                io.sleep(Duration::from_millis(1)).await;
+            }
+            answer => return answer.map_err(|error| error.code),
+        }
+    }
+}
+
+async fn client(io: Handle, coordinator: Rc<Coordinator<Tally>>, oracle: Shared, seed: u64) {
+    let mut random = Prng::new(seed);
+    loop {
+        let key = random.below(KEYS) as u8;
+        if random.one_in(500) {
+            oracle.borrow_mut().failures += 1;
+            assert!(ask(&io, &coordinator, || Input::TooMuch).await.is_err());
+            continue;
+        }
+        *oracle.borrow_mut().asked.entry(key).or_default() += 1;
+        // When the machine is dropped the fate of what was under way is open.
+        let Ok(count) = ask(&io, &coordinator, || Input::Add(key)).await else { continue };
+        let mut oracle = oracle.borrow_mut();
+        oracle.answers += 1;
+        let told = oracle.told.entry(key).or_default();
+        *told = count.max(*told);
+    }
+}
+
+async fn broker(io: Handle, oracle: Shared, seed: u64) {
+    let shards = open(&io).await;
+    let limits = CompactionLimits { bytes_min: 30_000, growth: 3 };
+    let coordinator = coordinator(&io, &shards, limits);
+    for key in 0..KEYS as u8 {
+        let count = ask(&io, &coordinator, || Input::Get(key)).await.expect("it is loaded");
+        let oracle = oracle.borrow();
+        assert!(count >= oracle.told.get(&key).copied().unwrap_or(0), "key {key}: {count} is less than was told");
+        assert!(count <= oracle.asked.get(&key).copied().unwrap_or(0), "key {key}: {count} is more than was asked");
+    }
+    oracle.borrow_mut().starts += 1;
+    for number in 0..CLIENTS {
+        let (coordinator, oracle) = (Rc::clone(&coordinator), Rc::clone(&oracle));
+        io.spawn(client(io.clone(), coordinator, oracle, seed * 100 + number as u64));
+    }
+    io.spawn(watch_length(io.clone(), shards.clone()));
+    io.submit(flumen::io::op::Op::StopSignal).await;
+    coordinator.close();
+    shards.shutdown().await.expect("a clean stop");
+}
+
+/// The log stays in proportion to its state. A batch of one record takes some 80 bytes.
+async fn watch_length(io: Handle, shards: Shards) {
+    loop {
+        io.sleep(Duration::from_millis(50)).await;
+        let offsets = shards.get(PARTITION).expect("open").offsets();
+        let records = offsets.log_end - offsets.log_start;
+        assert!(records < 3000, "{records} records in a log whose state has {KEYS}");
+    }
+}
+
+fn run(seed: u64) -> u64 {
+    let mut world = World::new(seed);
+    let machine = world.machine(&MachineConfig::default());
+    let oracle = Shared::default();
+    let mut fate = Prng::new(seed).split("fate");
+    let shared = Rc::clone(&oracle);
+    let process = world.client(machine, move |io| broker(io, Rc::clone(&shared), seed));
+    for round in 1..=ROUNDS {
+        let started = world.run_until(Duration::from_secs(60), |_| oracle.borrow().starts == round);
+        assert!(started, "seed {seed}: round {round} does not start");
+        world.run_for(Duration::from_micros(fate.between(1_000, 400_000)));
+        match fate.below(5) {
+            0 => {
+                world.stop(process);
+                assert!(world.run_until(Duration::from_secs(60), |world| !world.is_running(process)), "it stops");
+            }
+            1 | 2 => world.kill(process),
+            _ => {
+                let policy = if fate.one_in(2) { PowerCut::default() } else { PowerCut::mixed() };
+                world.power_cut(machine, policy);
+                world.power_on(machine);
+            }
+        }
+        world.restart(process);
+    }
+    assert!(world.run_until(Duration::from_secs(60), |_| oracle.borrow().starts == ROUNDS + 1));
+    let oracle = oracle.borrow();
+    assert!(oracle.answers > 500, "seed {seed} had only {} answers", oracle.answers);
+    oracle.answers
+}
+
+#[test]
+fn what_a_coordinator_has_told_survives_every_end() {
+    for seed in 0..15 {
+        run(seed);
+    }
+}
+
+/// Runs `main` once on a fresh machine.
+fn once<F: Future<Output = ()> + 'static>(main: impl Fn(Handle) -> F + 'static) {
+    let mut world = World::new(3);
+    let machine = world.machine(&MachineConfig::default());
+    let done = Rc::new(RefCell::new(false));
+    let told = Rc::clone(&done);
+    let process = world.client(machine, move |io| {
+        let (work, told) = (main(io), Rc::clone(&told));
+        async move {
+            work.await;
+            *told.borrow_mut() = true;
+        }
+    });
+    assert!(world.run_until(Duration::from_secs(60), |world| !world.is_running(process)), "it ends");
+    assert!(*done.borrow(), "it got to its end");
+}
+
+#[test]
+fn replies_come_in_the_order_of_decisions_and_reads_wait_for_writes() {
+    once(|io| async move {
+        let shards = open(&io).await;
+        let coordinator = coordinator(&io, &shards, CompactionLimits::default());
+        assert_eq!(ask(&io, &coordinator, || Input::Get(1)).await, Ok(0));
+        let before = shards.get(PARTITION).expect("open").high_watermark();
+        let added: Vec<_> = (0..10).map(|_| coordinator.ask(Input::Add(1))).collect();
+        let read = coordinator.ask(Input::Get(1));
+        assert_eq!(read.await.expect("an answer"), 10, "what was decided before is seen");
+        assert_eq!(shards.get(PARTITION).expect("open").high_watermark(), before + 10, "and durable by then");
+        for (added, count) in added.into_iter().zip(1..) {
+            assert_eq!(added.await.expect("an answer"), count);
+        }
+    });
+}
+
+#[test]
+fn the_machine_is_called_when_it_is_due() {
+    once(|io| async move {
+        let shards = open(&io).await;
+        let coordinator = coordinator(&io, &shards, CompactionLimits::default());
+        io.sleep(TICK * 20).await;
+        let ticks = ask(&io, &coordinator, || Input::Ticks).await.expect("an answer");
+        assert!((15..=20).contains(&ticks), "{ticks} ticks");
+    });
+}
+
+#[test]
+fn a_failed_append_tells_everybody_and_the_log_is_replayed() {
+    once(|io| async move {
+        let shards = open(&io).await;
+        let coordinator = coordinator(&io, &shards, CompactionLimits::default());
+        for count in 1..=5 {
+            assert_eq!(ask(&io, &coordinator, || Input::Add(2)).await, Ok(count));
+        }
+        let under_way = coordinator.ask(Input::Add(2));
+        let failed = coordinator.ask(Input::TooMuch);
+        let after = coordinator.ask(Input::Add(2));
+        assert_eq!(failed.await.expect_err("too much").code, ErrorCode::UnknownServerError);
+        assert_eq!(under_way.await.expect_err("dropped with the machine").code, ErrorCode::UnknownServerError);
+        assert_eq!(after.await.expect_err("not loaded yet").code, ErrorCode::CoordinatorLoadInProgress);
+        // What was under way is in the log all the same.
+        assert_eq!(ask(&io, &coordinator, || Input::Get(2)).await, Ok(6));
+        coordinator.close();
+        let closed = coordinator.ask(Input::Get(2)).await.expect_err("closed");
+        assert_eq!(closed.code, ErrorCode::NotCoordinator);
+    });
+}
