@@ -170,8 +170,9 @@ async fn ask(io: &Handle, coordinator: &Rc<Coordinator<Tally>>, input: impl Fn()
 async fn client(io: Handle, coordinator: Rc<Coordinator<Tally>>, oracle: Shared, seed: u64) {
     let mut random = Prng::new(seed);
     loop {
+        io.sleep(Duration::from_micros(random.below(2000))).await;
         let key = random.below(KEYS) as u8;
-        if random.one_in(500) {
+        if random.one_in(400) {
             oracle.borrow_mut().failures += 1;
             assert!(ask(&io, &coordinator, || Input::TooMuch).await.is_err());
             continue;
@@ -188,7 +189,7 @@ async fn client(io: Handle, coordinator: Rc<Coordinator<Tally>>, oracle: Shared,
 
 async fn broker(io: Handle, oracle: Shared, seed: u64) {
     let shards = open(&io).await;
-    let limits = CompactionLimits { bytes_min: 30_000, growth: 3 };
+    let limits = CompactionLimits { bytes_min: 6_000, growth: 3 };
     let coordinator = coordinator(&io, &shards, limits);
     for key in 0..KEYS as u8 {
         let count = ask(&io, &coordinator, || Input::Get(key)).await.expect("it is loaded");
@@ -213,7 +214,7 @@ async fn watch_length(io: Handle, shards: Shards) {
         io.sleep(Duration::from_millis(50)).await;
         let offsets = shards.get(PARTITION).expect("open").offsets();
         let records = offsets.log_end - offsets.log_start;
-        assert!(records < 3000, "{records} records in a log whose state has {KEYS}");
+        assert!(records < 1000, "{records} records in a log whose state has {KEYS}");
     }
 }
 
@@ -244,13 +245,13 @@ fn run(seed: u64) -> u64 {
     }
     assert!(world.run_until(Duration::from_secs(60), |_| oracle.borrow().starts == ROUNDS + 1));
     let oracle = oracle.borrow();
-    assert!(oracle.answers > 500, "seed {seed} had only {} answers", oracle.answers);
+    assert!(oracle.answers > 300, "seed {seed} had only {} answers", oracle.answers);
     oracle.answers
 }
 
 #[test]
 fn what_a_coordinator_has_told_survives_every_end() {
-    for seed in 0..15 {
+    for seed in 0..8 {
         run(seed);
     }
 }
