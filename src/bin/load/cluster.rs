@@ -147,15 +147,31 @@ fn producer(client: &mut Client) -> Result<(i64, i16), String> {
     }
 }
 
-/// The first and the next offsets of the partitions that a broker leads.
+/// The first and the next offsets of the partitions that a broker leads, once it leads them: a broker may name itself
+/// as the leader of a partition just created before it serves it.
 ///
 /// # Errors
 /// What the broker refused.
 pub fn offsets(leading: &Leading, topic: &str) -> Result<Offsets, String> {
+    let mut client = Client::connect(&leading.address)?;
+    let mut refused = None;
+    for _ in 0..LOOKS_MAX {
+        match ends(&mut client, leading, topic)? {
+            Ok(offsets) => return Ok(offsets),
+            Err((partition, code)) => refused = Some((partition, code)),
+        }
+        pause(LOOK_AGAIN);
+    }
+    let (partition, code) = refused.unwrap_or_default();
+    let error = ErrorCode::from_code(code).map_or("an unknown error", ErrorCode::name);
+    Err(format!("offsets of partition {partition}: {error}"))
+}
+
+/// The offsets, or the first partition that was refused and why.
+fn ends(client: &mut Client, leading: &Leading, topic: &str) -> Result<Result<Offsets, (i32, i16)>, String> {
     /// What stands for the first and the next offset.
     const EARLIEST: i64 = -2;
     const LATEST: i64 = -1;
-    let mut client = Client::connect(&leading.address)?;
     let mut ends = Vec::new();
     for timestamp in [EARLIEST, LATEST] {
         let partitions = leading.partitions.iter();
@@ -166,17 +182,16 @@ pub fn offsets(leading: &Leading, topic: &str) -> Result<Offsets, String> {
             .with_partitions(partitions.collect());
         let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![asked]);
         let response = client.ask(LIST_OFFSETS_VERSION, &request)?;
-        let mut found = vec![-1; leading.partitions.len()];
+        let mut found = vec![0; leading.partitions.len()];
         for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
-            let at = leading.partitions.binary_search(&partition.partition_index);
-            match (at, partition.error_code) {
-                (Ok(at), 0) => found[at] = partition.offset,
-                (_, code) => return Err(format!("offsets of partition {}: error {code}", partition.partition_index)),
+            match leading.partitions.binary_search(&partition.partition_index) {
+                Ok(at) if partition.error_code == 0 => found[at] = partition.offset,
+                _ => return Ok(Err((partition.partition_index, partition.error_code))),
             }
         }
         ends.push(found);
     }
-    Ok(ends[0].iter().copied().zip(ends[1].iter().copied()).collect())
+    Ok(Ok(ends[0].iter().copied().zip(ends[1].iter().copied()).collect()))
 }
 
 /// Which connection works on what: the place of its broker, and its share of that broker's partitions.

@@ -80,8 +80,7 @@ impl Plan {
         let producers = mode.sending().filter(|sending| sending.idempotent).map_or(0, |sending| sending.connections);
         let cluster = Cluster::discover(common, producers as usize)?;
         let addresses = cluster.brokers.iter().map(|broker| resolve(&broker.address)).collect::<Result<_, _>>()?;
-        let needs_offsets = common.verify || mode.asking().is_some();
-        let brokers = cluster.brokers.iter().filter(|_| needs_offsets);
+        let brokers = cluster.brokers.iter();
         let offsets = brokers.map(|leading| offsets(leading, &common.topic)).collect::<Result<_, _>>()?;
         let until = match &mode {
             Mode::Fetch(options) if options.repeat => Until::RepeatedlyCaughtUp,
