@@ -2,12 +2,13 @@
 # Flumen and Apache Kafka (the version in tests/clients/apache-kafka/pom.xml) side by side: same machine, disk and cores, the
 # same load from flumen-load, in alternating rounds. Prints medians with their ratios and writes them to benches/RESULTS.md.
 #
-#   compare-kafka.sh [--short] [--rounds N] [--seconds N] [--only NAME[,NAME]...] [--list] [--data DIR] [--no-write]
+#   compare-kafka.sh [--short] [--rounds N] [--seconds N] [--only NAME[,NAME]...] [--list] [--data DIR] [--nice N] [--no-write]
 #
 # Flumen acknowledges after the bytes are on the disk. "kafka" is Kafka as it ships, which acknowledges from memory;
 # "kafka-fsync" is Kafka with flush.messages=1 on the topic; "flumen-cached" is Flumen with write.caching=true on it.
 # The load generator has the last core to itself, the brokers share the others. Kafka has its usual heap of 1 GiB and
 # is warmed up first. Before each measurement dirty pages are written out, so that no broker pays for the one before it.
+# --nice gives brokers and load generator this niceness (below 0 takes root), for a machine that others use meanwhile.
 # --short takes one round of 3 s a workload: good for a look, not for a claim.
 set -euo pipefail
 
@@ -69,6 +70,7 @@ while (($#)); do
     --list) for one in "${WORKLOADS[@]}"; do IFS='|' read -r name _ _ what _ <<<"$one"; printf '%-16s %s\n' "$name" "$what"; done
             printf '%s\n' "${SPECIAL[@]}"; exit ;;
     --data) data="${2:?}"; shift 2 ;;
+    --nice) renice -n "${2:?}" -p $$ >/dev/null; shift 2 ;;
     --no-write) write=0; shift ;;
     *) usage ;;
   esac
@@ -269,7 +271,7 @@ row() { # WORKLOAD TITLE METRIC GOALS
     broker=$(basename "$file" .jsonl); broker="${broker#"$name".}"
     [[ "$broker" != flumen ]] || continue
     other=$(median "$name" "$broker" "$metric")
-    ratio=$(awk -v own="$own" -v other="$other" 'BEGIN { printf "%.3f", other > 0 ? own / other : 0 }')
+    ratio=$(awk -v own="$own" -v other="$other" 'BEGIN { printf "%.3f", (other > 0) ? own / other : 0 }')
     goal="" verdict=""
     if [[ ",$goals," =~ ,$broker:([<>]=[0-9.]+), ]]; then
       goal="${BASH_REMATCH[1]}" verdict=missed

@@ -9,7 +9,7 @@
 //! for the next request: a recycled block needs no page fault (on virtual machines the first touch of a page costs
 //! more than copying it).
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
@@ -89,11 +89,10 @@ impl Memory {
     }
 
     fn allocate(bytes: usize) -> Option<Memory> {
+        // Blocks are handed out as initialised bytes. Fresh pages of the kernel's are zero already, and those of a large
+        // block that nothing is ever written to cost nothing.
         // SAFETY: the layout has a size above zero (asserted by the callers' rounding up to BLOCK_ALIGN).
-        let address = NonNull::new(unsafe { alloc(Memory::layout(bytes)) })?;
-        // Blocks are handed out as initialised bytes, so they are zeroed once, at birth; this is also the first touch.
-        // SAFETY: the allocation is `bytes` long and exclusively ours.
-        unsafe { address.as_ptr().write_bytes(0, bytes) };
+        let address = NonNull::new(unsafe { alloc_zeroed(Memory::layout(bytes)) })?;
         Some(Memory { address, bytes })
     }
 }

@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
+use smallvec::SmallVec;
+
 use crate::shard::Piece;
 
 /// Requests of one connection that may wait for their replies to leave. Kafka handles one at a time; clients keep 5
@@ -28,7 +30,7 @@ pub enum Part {
 #[derive(Debug, Default)]
 pub struct Reply {
     /// The parts, in order.
-    pub parts: Vec<Part>,
+    pub parts: SmallVec<[Part; 1]>,
     bytes: u64,
 }
 

@@ -13,6 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::base::block::BLOCK_ALIGN;
 use crate::model::ids::{PartitionId, ReactorId, Uuid};
 use crate::model::offset::Offset;
+use crate::record::crc::Crc32c;
 
 /// Where the first group of a file lies.
 pub const GROUPS_START: u64 = BLOCK_ALIGN as u64;
@@ -157,7 +158,10 @@ pub fn encode_group_header(place: GroupPlace, entries: u32, body: &[u8]) -> [u8;
 }
 
 fn group_crc(raw: &GroupHeader, body: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&raw.as_bytes()[8..]), body)
+    let mut crc = Crc32c::new();
+    crc.update(&raw.as_bytes()[8..]);
+    crc.update(body);
+    crc.value()
 }
 
 /// A group as it was read.

@@ -62,7 +62,7 @@ pub enum DefaultValue {
     Cores,
     /// Half of the machine's memory.
     HalfOfMemory,
-    /// A quarter of `memory`, divided among the reactors.
+    /// A quarter of `memory`, at most [`TAIL_BYTES_MAX`], divided among the reactors.
     TailShare,
     /// This size, or a part of another key's where that is less.
     UpTo {
@@ -167,6 +167,9 @@ const fn blocks(min: u64, max: u64) -> Kind {
 const TIB: u64 = 1 << 40;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
+/// The tail of all reactors together: what consumers that keep up need. More of it is memory that is touched once for
+/// every byte produced, which on a virtual machine costs more than copying it (benches/RESULTS.md, "Storage knobs").
+const TAIL_BYTES_MAX: u64 = 128 * MIB;
 /// Smallest share of the tail that a reactor gets, whatever the memory.
 const TAIL_BYTES_MIN: u64 = 16 * MIB;
 
@@ -265,7 +268,7 @@ pub static KEYS: &[Key] = &[
         "storage.direct_run_bytes_min",
         "direct-run-bytes-min",
         blocks(4 * KIB, 256 * MIB),
-        DefaultValue::Text("128 KiB"),
+        DefaultValue::Text("32 KiB"),
         &[],
         "What one partition appends beyond this within a group goes to its segment directly, past the journal.",
     ),
@@ -409,7 +412,7 @@ impl Key {
             // Whole MiB, so that the value can be read.
             DefaultValue::HalfOfMemory => Value::Size((machine.memory_bytes / 2 / MIB * MIB).max(64 * MIB)),
             DefaultValue::TailShare => {
-                let share = made("memory") / 4 / made("reactors.count");
+                let share = (made("memory") / 4).min(TAIL_BYTES_MAX) / made("reactors.count");
                 Value::Size((share / MIB * MIB).max(TAIL_BYTES_MIN))
             }
             DefaultValue::UpTo { text, of, divisor } => {
