@@ -13,6 +13,7 @@ use super::controller::Controller;
 use super::coordinators::Coordinators;
 use super::fetch_session::Sessions;
 use super::handlers::init_producer_id::ProducerIds;
+use super::lag;
 use super::message::{Ask, Message};
 use super::refusal::RefusalLog;
 use super::route::{self, CONTROLLER_REACTOR};
@@ -40,6 +41,8 @@ pub struct Broker {
     pub shards: Shards,
     /// The coordinators of groups and transactions hosted here.
     pub coordinators: Coordinators,
+    /// When the batches at committed offsets were written.
+    pub lag_times: lag::Times,
     /// Questions to other reactors.
     pub calls: Calls,
     /// The connections read here.

@@ -10,7 +10,7 @@ use crate::base::block::Slice;
 use crate::base::time::Instant;
 use crate::protocol::api::{self, ApiKey};
 use crate::protocol::frame;
-use crate::protocol::message;
+use crate::protocol::message::{self, MessageError};
 
 /// Where a request came from and how it is to be answered.
 pub struct Origin {
@@ -45,6 +45,19 @@ impl Request {
     /// The outcome that closes the connection, as Kafka does when a body does not follow its schema.
     pub fn decode<R: kafka_protocol::protocol::Request>(self) -> Result<(Origin, R), Outcome> {
         match message::decode_request::<R>(self.origin.version, &self.frame[self.body_at..]) {
+            Ok(decoded) => Ok((self.origin, decoded)),
+            Err(error) => Err(Outcome::Close(error.to_string())),
+        }
+    }
+}
+
+impl Request {
+    /// Reads the body by `read`, where it is no message of the crate's, and lets go of the frame.
+    ///
+    /// # Errors
+    /// As [`Request::decode`].
+    pub fn decode_by<T>(self, read: impl FnOnce(&[u8]) -> Result<T, MessageError>) -> Result<(Origin, T), Outcome> {
+        match read(&self.frame[self.body_at..]) {
             Ok(decoded) => Ok((self.origin, decoded)),
             Err(error) => Err(Outcome::Close(error.to_string())),
         }
@@ -119,6 +132,7 @@ fn start(started: Started, request: Request) {
         ApiKey::ApiVersions => now(started, request, h::api_versions::handle),
         ApiKey::FindCoordinator => run(started, request, h::find_coordinator::handle),
         ApiKey::OffsetCommit => run(started, request, h::offset_commit::handle),
+        ApiKey::TxnOffsetCommit => run(started, request, h::txn_offset_commit::handle),
         ApiKey::OffsetFetch => run(started, request, h::offset_fetch::handle),
         ApiKey::OffsetDelete => run(started, request, h::offset_delete::handle),
         ApiKey::CreateTopics => run(started, request, h::create_topics::handle),

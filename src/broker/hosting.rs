@@ -85,6 +85,7 @@ fn open(broker: &Broker, image: &Image, topic: &Topic, registration: &PartitionR
 
 async fn remove(broker: &Broker, id: PartitionId) {
     broker.coordinators.removed(id);
+    broker.lag_times.removed(id);
     if let Err(error) = broker.shards.remove(id).await {
         tracing::error!(partition = %id, %error, "a removed partition's files stay until the next start");
     }

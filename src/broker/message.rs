@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::controller::{Command, Decided};
+use super::lag::GroupOffsets;
 use super::stats::ReactorStats;
 use crate::base::block::Slice;
 use crate::base::time::Instant;
@@ -16,7 +17,7 @@ use crate::metadata::image::Image;
 use crate::model::error_code::ClientError;
 use crate::model::ids::PartitionId;
 use crate::model::offset::{LeaderEpoch, Offset};
-use crate::shard::{Acks, Appended, Fetched, Isolation, RecoveredPart, TimestampOffset};
+use crate::shard::{Acks, Appended, Behind, Fetched, Isolation, RecoveredPart, TimestampOffset};
 
 /// Names a question of one reactor until it is answered.
 pub type CallId = u64;
@@ -74,6 +75,10 @@ pub enum Ask {
     Group(Box<GroupQuestion>),
     /// What a coordinator of transactions decides.
     Transaction(Box<TransactionQuestion>),
+    /// The committed offsets that the coordinators there keep.
+    GroupOffsets,
+    /// How far readers are behind.
+    Lag(Vec<LagQuestion>),
     /// A new image: open, close and configure what it says, then answer.
     Publish(Box<Publication>),
     /// A decision of the controller.
@@ -105,6 +110,10 @@ pub enum Answer {
     Group(Box<Result<group::machine::Reply, ClientError>>),
     /// What the transaction's coordinator says.
     Transaction(Box<Result<transaction::machine::Reply, ClientError>>),
+    /// Group by group.
+    GroupOffsets(Vec<GroupOffsets>),
+    /// One result a question.
+    Lag(Vec<Result<Behind, ClientError>>),
     /// The image is in force there.
     Published,
     /// What was decided.
@@ -184,6 +193,15 @@ pub struct RecordDeletion {
     pub partition: PartitionId,
     /// The first offset to keep, -1 for the high watermark.
     pub before: Offset,
+}
+
+/// How far is a reader at an offset behind?
+#[derive(Clone, Copy)]
+pub struct LagQuestion {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The reader's next record.
+    pub offset: Offset,
 }
 
 /// A question for a coordinator of groups.

@@ -24,6 +24,7 @@ pub mod fetch_session;
 pub mod handlers;
 pub mod hosting;
 pub mod input;
+pub mod lag;
 pub mod message;
 pub mod metadata_log;
 pub mod reading;

@@ -9,6 +9,7 @@ use super::controller;
 use super::coordinate;
 use super::handlers::{delete_records, list_offsets, offset_for_leader_epoch, produce};
 use super::hosting;
+use super::lag;
 use super::message::{Answer, Ask, CallId, Fetch, Message, Produce, Publication};
 use super::reading;
 use super::startup;
@@ -76,6 +77,13 @@ fn answer(broker: &Rc<Broker>, from: ReactorId, call: CallId, ask: Ask) {
             let waiting = WaitingHere::new(broker, from, call);
             spawn(broker, from, call, |_| async move { Answer::Transaction(Box::new(until(asked, waiting).await)) });
         }
+        Ask::GroupOffsets => {
+            let offsets = Answer::GroupOffsets(lag::offsets_here(broker));
+            calls::answer(&broker.mesh, from, call, offsets);
+        }
+        Ask::Lag(questions) => spawn(broker, from, call, |broker| async move {
+            Answer::Lag(lag::behind_here(&broker, questions).await)
+        }),
         Ask::Publish(publication) => spawn(broker, from, call, |broker| publish(broker, *publication)),
         Ask::Decide(command) => spawn(broker, from, call, |broker| async move {
             Answer::Decided(Box::new(controller::execute(broker, *command).await))

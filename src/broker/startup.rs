@@ -18,6 +18,7 @@ use super::controller::{Command, Controller, Decided, decide, fresh_uuid};
 use super::coordinators::Coordinators;
 use super::fetch_session::Sessions;
 use super::hosting;
+use super::lag;
 use super::message::{Answer, Ask, Message, Start};
 use super::metadata_log;
 use super::refusal::RefusalLog;
@@ -74,6 +75,7 @@ fn new_broker(io: Handle, mesh: Mesh<Message>, config: Arc<Config>, shards: Shar
     Rc::new(Broker {
         shards,
         coordinators: Coordinators::default(),
+        lag_times: lag::Times::default(),
         calls: Calls::default(),
         connections: RefCell::new(Slab::new()),
         sessions: RefCell::new(Sessions::new(slots.div_ceil(reactors), FETCH_SESSION_EVICTION)),
@@ -326,6 +328,7 @@ pub async fn snapshot(broker: &Rc<Broker>) -> stats::Snapshot {
         uptime_ms: milliseconds(&broker.io, broker.started),
         topics: image.topics().len() as u64,
         partitions: image.partition_count() as u64,
+        groups: lag::of_all(broker).await,
         memory: stats::MemoryStats { limit: pool.limit_bytes() as u64, in_use },
         reactors,
     }

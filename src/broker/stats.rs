@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::broker::Broker;
+use super::lag::GroupLag;
 use crate::base::time::Duration;
 use crate::shard::StorageStats;
 
@@ -275,6 +276,9 @@ pub struct Snapshot {
     pub topics: u64,
     /// Partitions in the cluster.
     pub partitions: u64,
+    /// Groups, and how far they are behind.
+    #[serde(default)]
+    pub groups: Vec<GroupLag>,
     /// Memory.
     pub memory: MemoryStats,
     /// The reactors, in order.

@@ -14,6 +14,7 @@ use clap::{Arg, ArgMatches, Command};
 mod client;
 mod config;
 mod dump;
+mod group;
 mod options;
 mod serve;
 mod stats;
@@ -30,6 +31,7 @@ pub fn run() -> ExitCode {
         Some(("serve", matches)) => serve::run(matches),
         Some(("config", matches)) => config::run(matches),
         Some(("dump", matches)) => dump::run(matches),
+        Some(("group", matches)) => group::run(matches),
         Some(("stats", matches)) => stats::run(matches),
         Some(("topic", matches)) => topic::run(matches),
         Some((other, _)) => Err(format!("there is no command '{other}'")),
@@ -51,6 +53,7 @@ fn command() -> Command {
         .subcommand(options::add(Command::new("serve").about("Run the broker (the same as no command)")))
         .subcommand(config::command())
         .subcommand(dump::command())
+        .subcommand(group::command())
         .subcommand(stats::command())
         .subcommand(topic::command())
 }

@@ -71,7 +71,7 @@ fn fetch(socket: &Path) -> Result<String, String> {
     Ok(json)
 }
 
-fn snapshot(socket: &Path) -> Result<Snapshot, String> {
+pub(super) fn snapshot(socket: &Path) -> Result<Snapshot, String> {
     let json = fetch(socket)?;
     serde_json::from_str(&json).map_err(|error| format!("the broker's answer cannot be read: {error}"))
 }

@@ -67,8 +67,8 @@ apis! {
     Fetch = 1, 4..=18, 12, SERVED;
     ListOffsets = 2, 1..=11, 6, SERVED;
     Metadata = 3, 0..=13, 9, SERVED;
-    OffsetCommit = 8, 2..=9, 8, SERVED;
-    OffsetFetch = 9, 1..=9, 6, SERVED;
+    OffsetCommit = 8, 2..=10, 8, SERVED;
+    OffsetFetch = 9, 1..=10, 6, SERVED;
     FindCoordinator = 10, 0..=6, 3, SERVED;
     JoinGroup = 11, 0..=9, 6, KNOWN;
     Heartbeat = 12, 0..=4, 4, KNOWN;

@@ -16,6 +16,7 @@ pub mod client;
 pub mod fetch;
 pub mod frame;
 pub mod message;
+pub mod offset_ids;
 pub mod primitives;
 pub mod produce;
 pub mod topic;

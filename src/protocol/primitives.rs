@@ -144,6 +144,12 @@ impl<'a> Reader<'a> {
         Ok(i8::from_be_bytes(self.array()?))
     }
 
+    /// A boolean: any byte but 0 is true, as in Kafka.
+    #[inline]
+    pub fn boolean(&mut self) -> Result<bool, DecodeError> {
+        Ok(self.i8()? != 0)
+    }
+
     /// An `i16`.
     #[inline]
     pub fn i16(&mut self) -> Result<i16, DecodeError> {

@@ -9,6 +9,7 @@
 
 pub mod append;
 pub mod gather;
+pub mod lag;
 pub mod offsets;
 pub mod read;
 pub mod settings;
@@ -23,6 +24,7 @@ pub use crate::log::stats::{JournalStats, StorageStats};
 pub use crate::log::storage::merge_checkpoints;
 pub use crate::log::{StorageConfig, recovery::recover};
 pub use append::{Acks, Append, Appended};
+pub use lag::Behind;
 pub use offsets::{Offsets, TimestampOffset};
 pub use read::{Fetched, Isolation};
 pub use settings::ShardSettings;

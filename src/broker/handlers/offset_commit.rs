@@ -2,7 +2,7 @@
 
 use crate::broker::broker::find_topic;
 use crate::broker::coordinate;
-use crate::broker::dispatch::{Origin, Request};
+use crate::broker::dispatch::{Origin, Request, encoded};
 use crate::broker::reply::Outcome;
 use crate::coordinator::group::machine::{Caller, Input, Reply};
 use crate::metadata::controller::internal_topics::OFFSETS_TOPIC;
@@ -12,14 +12,16 @@ use crate::model::ids::PartitionIndex;
 use crate::protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
 use crate::protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use crate::protocol::messages::{OffsetCommitRequest, OffsetCommitResponse, TopicName};
+use crate::protocol::offset_ids::{self, IDS_FROM};
 use crate::protocol::topic::TopicRef;
-
-/// The first version that names topics by their ids (KIP-848).
-const IDS_FROM: i16 = 10;
 
 /// Commits what can be committed, and answers partition by partition.
 pub async fn handle(request: Request) -> Outcome {
-    let (origin, mut decoded) = match request.decode::<OffsetCommitRequest>() {
+    let decoded = match request.origin.version {
+        IDS_FROM.. => request.decode_by(offset_ids::decode_commit),
+        _ => request.decode::<OffsetCommitRequest>(),
+    };
+    let (origin, mut decoded) = match decoded {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
@@ -37,7 +39,11 @@ pub async fn handle(request: Request) -> Outcome {
     if let Err(error) = &answer {
         origin.refused(|| error.to_string());
     }
-    origin.reply::<OffsetCommitRequest>(&OffsetCommitResponse::default().with_topics(merged(refused, answer)))
+    let response = OffsetCommitResponse::default().with_topics(merged(refused, answer));
+    match origin.version {
+        IDS_FROM.. => encoded(offset_ids::encode_commit_response(origin.correlation_id, &response)),
+        _ => origin.reply::<OffsetCommitRequest>(&response),
+    }
 }
 
 async fn commit(origin: &Origin, decoded: OffsetCommitRequest) -> Result<OffsetCommitResponse, ClientError> {

@@ -2,7 +2,7 @@
 
 use crate::broker::broker::find_topic;
 use crate::broker::coordinate::{self, Waiting};
-use crate::broker::dispatch::{Origin, Request};
+use crate::broker::dispatch::{Origin, Request, encoded};
 use crate::broker::reply::Outcome;
 use crate::coordinator::group::machine::{Input, Reply};
 use crate::metadata::controller::internal_topics::OFFSETS_TOPIC;
@@ -16,12 +16,11 @@ use crate::protocol::messages::offset_fetch_response::{
     OffsetFetchResponseTopics,
 };
 use crate::protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
+use crate::protocol::offset_ids::{self, IDS_FROM};
 use crate::protocol::topic::TopicRef;
 
 /// The first version that asks for several groups (KIP-709).
 const GROUPS_FROM: i16 = 8;
-/// The first version that names topics by their ids (KIP-848).
-const IDS_FROM: i16 = 10;
 /// The first version with an error of the request as a whole.
 const ERROR_FROM: i16 = 2;
 /// Groups that one request may ask for.
@@ -36,7 +35,11 @@ struct Asked {
 
 /// Answers with the committed offsets of each group.
 pub async fn handle(request: Request) -> Outcome {
-    let (origin, decoded) = match request.decode::<OffsetFetchRequest>() {
+    let decoded = match request.origin.version {
+        IDS_FROM.. => request.decode_by(offset_ids::decode_fetch),
+        _ => request.decode::<OffsetFetchRequest>(),
+    };
+    let (origin, decoded) = match decoded {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
@@ -61,7 +64,10 @@ pub async fn handle(request: Request) -> Outcome {
             OffsetFetchResponse::default().with_groups(groups)
         }
     };
-    origin.reply::<OffsetFetchRequest>(&response)
+    match origin.version {
+        IDS_FROM.. => encoded(offset_ids::encode_fetch_response(origin.correlation_id, &response)),
+        _ => origin.reply::<OffsetFetchRequest>(&response),
+    }
 }
 
 /// The one group of earlier versions.

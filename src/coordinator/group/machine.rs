@@ -91,6 +91,11 @@ impl GroupMachine {
         GroupMachine { config, offsets: Offsets::default() }
     }
 
+    /// The committed offsets.
+    pub fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+
     /// Whether the group lets `committer` commit. A group that does not exist takes commits from those who are no members.
     pub(super) fn check_commit(&self, committer: &Committer<'_>) -> Result<(), ClientError> {
         if committer.generation < 0 {

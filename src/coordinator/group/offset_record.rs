@@ -8,8 +8,8 @@ use crate::protocol::primitives::{DecodeError, Reader};
 
 /// The version of keys that are written. Keys of version 0 and 1 are the same.
 pub const KEY_VERSION: i16 = 1;
-/// The version of values that are written: the last one that every Kafka since 2.1 reads.
-const VALUE_VERSION: i16 = 3;
+/// The version of values that are written, as Kafka 4.3 does.
+const VALUE_VERSION: i16 = 4;
 /// The version of values with a time of their own at which they expire (OffsetCommit up to version 4).
 const VALUE_VERSION_EXPIRING: i16 = 1;
 /// The first version of values with tagged fields.
@@ -83,7 +83,7 @@ impl OffsetKey<'_> {
 impl CommittedOffset {
     fn encode(&self) -> Vec<u8> {
         let version = if self.expire_ms.is_some() { VALUE_VERSION_EXPIRING } else { VALUE_VERSION };
-        write(version, false, |value| {
+        write(version, version >= VALUE_FLEXIBLE_FROM, |value| {
             value.i64(self.offset);
             if version >= 3 {
                 value.i32(self.leader_epoch);
@@ -92,6 +92,11 @@ impl CommittedOffset {
             value.i64(self.commit_ms);
             if version == VALUE_VERSION_EXPIRING {
                 value.i64(self.expire_ms.unwrap_or(NO_EXPIRY));
+            } else if self.topic_id.is_nil() {
+                value.tagged_fields(0);
+            } else {
+                value.tagged_fields(1);
+                value.tagged_field(TOPIC_ID_TAG, |field| field.uuid(self.topic_id));
             }
         })
     }

@@ -221,7 +221,7 @@ impl Offsets {
                     let partitions = topic.partition_indexes.iter();
                     let told = partitions.map(|partition| {
                         let key = OffsetKey { group, topic: &topic.name.0, partition: *partition };
-                        self.told(&key, require_stable)
+                        self.told(&key, topic.topic_id, require_stable)
                     });
                     (topic.name.clone(), topic.topic_id, told.collect())
                 })
@@ -245,13 +245,14 @@ impl Offsets {
         topics
             .map(|(topic, partitions)| {
                 let key = |partition: &PartitionIndex| OffsetKey { group, topic, partition: *partition };
-                let told = partitions.keys().map(|partition| self.told(&key(partition), require_stable)).collect();
+                let told = partitions.keys().map(|partition| self.told(&key(partition), TopicId::nil(), require_stable)).collect();
                 (TopicName(StrBytes::from_string(topic.clone())), TopicId::nil(), told)
             })
             .collect()
     }
 
-    fn told(&self, key: &OffsetKey<'_>, require_stable: bool) -> OffsetFetchResponsePartitions {
+    /// The offset of a partition; of the topic with this very id, where one is given.
+    fn told(&self, key: &OffsetKey<'_>, id: TopicId, require_stable: bool) -> OffsetFetchResponsePartitions {
         let none = OffsetFetchResponsePartitions::default()
             .with_partition_index(key.partition)
             .with_committed_offset(NO_OFFSET)
@@ -260,7 +261,11 @@ impl Offsets {
         if require_stable && self.is_pending(key) {
             return none.with_error_code(ErrorCode::UnstableOffsetCommit.code());
         }
-        match entry(&self.committed, key) {
+        let of_this_topic = |entry: &&Entry| {
+            let committed = entry.committed.topic_id;
+            committed.is_nil() || id.is_nil() || committed == id
+        };
+        match entry(&self.committed, key).filter(of_this_topic) {
             None => none,
             Some(Entry { committed, .. }) => none
                 .with_committed_offset(committed.offset)

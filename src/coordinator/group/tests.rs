@@ -228,16 +228,20 @@ fn records_have_kafkas_bytes() {
     let record = key.commit(&committed);
     assert_eq!(record.key, [0, 1, 0, 2, b'g', b'1', 0, 2, b't', b't', 0, 0, 0, 5]);
     let value = record.value.unwrap();
-    assert_eq!(value, [0, 3, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 1, 0, 1, b'm', 0, 0, 0, 0, 0, 0, 1, 3]);
+    assert_eq!(value, [0, 4, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 1, 2, b'm', 0, 0, 0, 0, 0, 0, 1, 3, 0]);
     assert_eq!(CommittedOffset::decode(&value), Ok(committed.clone()));
-    let expiring = CommittedOffset { expire_ms: Some(260), leader_epoch: -1, ..committed };
+    let before = [0, 3, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 1, 0, 1, b'm', 0, 0, 0, 0, 0, 0, 1, 3];
+    assert_eq!(CommittedOffset::decode(&before), Ok(committed.clone()));
+    let expiring = CommittedOffset { expire_ms: Some(260), leader_epoch: -1, ..committed.clone() };
     let value = key.commit(&expiring).value.unwrap();
     assert_eq!(value, [0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 1, b'm', 0, 0, 0, 0, 0, 0, 1, 3, 0, 0, 0, 0, 0, 0, 1, 4]);
     assert_eq!(CommittedOffset::decode(&value), Ok(expiring));
     // Version 4 with a topic id in tagged field 0.
     let mut flexible = vec![0, 4, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 1, 2, b'm', 0, 0, 0, 0, 0, 0, 1, 3, 1, 0, 16];
     flexible.extend([9; 16]);
-    assert_eq!(CommittedOffset::decode(&flexible).unwrap().topic_id, TopicId::from_bytes([9; 16]));
+    let with_id = CommittedOffset { topic_id: TopicId::from_bytes([9; 16]), ..committed };
+    assert_eq!(CommittedOffset::decode(&flexible), Ok(with_id.clone()));
+    assert_eq!(key.commit(&with_id).value, Some(flexible.clone()));
     for cut in 0..flexible.len() {
         assert!(CommittedOffset::decode(&flexible[..cut]).is_err());
     }

@@ -106,7 +106,9 @@ fn the_table_agrees_with_the_crate_where_it_knows_the_api() {
             assert_eq!(request_header_version(code, version), theirs.request_header_version(version), "{}", api.key);
             assert_eq!(response_header_version(api.key, version), theirs.response_header_version(version));
         }
-        if api.advertised && api.key != ApiKey::ListOffsets {
+        // What the crate lacks is read by hand, or as the version before.
+        let longer_here = [ApiKey::ListOffsets, ApiKey::OffsetCommit, ApiKey::OffsetFetch];
+        if api.advertised && !longer_here.contains(&api.key) {
             let valid = theirs.valid_versions();
             assert!(valid.min <= api.min && api.max <= valid.max, "{} is decodable where it is advertised", api.key);
         }

@@ -3,6 +3,7 @@
 mod fetch;
 mod frames;
 mod messages;
+mod offset_ids;
 mod produce;
 mod samples;
 

@@ -71,6 +71,22 @@ impl Client {
         self.next_id
     }
 
+    /// Sends a body of a flexible version as it is; gives the reply's body, behind its header.
+    pub fn ask_raw(&mut self, key: i16, version: i16, body: &[u8]) -> Vec<u8> {
+        self.next_id += 1;
+        let mut frame = [key.to_be_bytes(), version.to_be_bytes()].concat();
+        frame.extend(self.next_id.to_be_bytes());
+        // No client id, no tagged fields.
+        frame.extend([0xff, 0xff, 0]);
+        frame.extend(body);
+        let size = u32::try_from(frame.len()).unwrap().to_be_bytes();
+        self.stream.write_all(&[&size, &frame[..]].concat()).unwrap();
+        let reply = self.frame().unwrap_or_else(|| panic!("the broker closed the connection: key {key} {version}"));
+        assert_eq!(reply[..4], self.next_id.to_be_bytes());
+        assert_eq!(reply[4], 0, "no tagged fields in the header");
+        reply[5..].to_vec()
+    }
+
     /// The next reply frame, without its size; `None` when the broker has closed the connection.
     pub fn frame(&mut self) -> Option<Vec<u8>> {
         let mut size = [0; 4];

@@ -1,5 +1,6 @@
 //! Committed offsets: of groups without members.
 
+use flumen::broker::lag::GroupLag;
 use flumen::model::error_code::ErrorCode;
 use flumen::protocol::StrBytes;
 use flumen::protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -11,6 +12,7 @@ use flumen::protocol::messages::{
     DeleteTopicsRequest, FindCoordinatorRequest, GroupId, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
     OffsetFetchRequest,
 };
+use flumen::protocol::primitives::{Reader, Writer};
 use uuid::Uuid;
 
 use super::client::{Client, batch, name, produce_request};
@@ -35,7 +37,7 @@ fn find(client: &mut Client, key: &str) {
 }
 
 /// The codes of one commit of partition 0 and of one that does not exist.
-fn commit(client: &mut Client, version: i16, group_id: &str, topic: (&str, Uuid), offset: i64) -> Vec<i16> {
+fn commit(client: &mut Client, version: i16, group_id: &str, topic: &str, offset: i64) -> Vec<i16> {
     let partition = |index: i32| {
         let partition = OffsetCommitRequestPartition::default()
             .with_partition_index(index)
@@ -43,8 +45,8 @@ fn commit(client: &mut Client, version: i16, group_id: &str, topic: (&str, Uuid)
             .with_committed_metadata(Some(text("words")));
         if version >= 6 { partition.with_committed_leader_epoch(0) } else { partition }
     };
-    let wanted = OffsetCommitRequestTopic::default().with_partitions(vec![partition(0), partition(99)]);
-    let wanted = if version >= 10 { wanted.with_topic_id(topic.1) } else { wanted.with_name(name(topic.0)) };
+    let wanted =
+        OffsetCommitRequestTopic::default().with_name(name(topic)).with_partitions(vec![partition(0), partition(99)]);
     let request = OffsetCommitRequest::default().with_group_id(group(group_id)).with_topics(vec![wanted]);
     loop {
         let response = client.ask(version, &request);
@@ -56,14 +58,13 @@ fn commit(client: &mut Client, version: i16, group_id: &str, topic: (&str, Uuid)
 }
 
 /// The offset of partition 0, and the error of partition or group.
-fn fetch(client: &mut Client, version: i16, group_id: &str, topic: (&str, Uuid)) -> (i64, i16) {
+fn fetch(client: &mut Client, version: i16, group_id: &str, topic: &str) -> (i64, i16) {
     let request = if version >= 8 {
-        let wanted = OffsetFetchRequestTopics::default().with_partition_indexes(vec![0]);
-        let wanted = if version >= 10 { wanted.with_topic_id(topic.1) } else { wanted.with_name(name(topic.0)) };
+        let wanted = OffsetFetchRequestTopics::default().with_name(name(topic)).with_partition_indexes(vec![0]);
         let asked = OffsetFetchRequestGroup::default().with_group_id(group(group_id)).with_topics(Some(vec![wanted]));
         OffsetFetchRequest::default().with_groups(vec![asked])
     } else {
-        let wanted = OffsetFetchRequestTopic::default().with_name(name(topic.0)).with_partition_indexes(vec![0]);
+        let wanted = OffsetFetchRequestTopic::default().with_name(name(topic)).with_partition_indexes(vec![0]);
         OffsetFetchRequest::default().with_group_id(group(group_id)).with_topics(Some(vec![wanted]))
     };
     loop {
@@ -127,26 +128,125 @@ fn offsets_are_committed_and_fetched_in_every_version_and_outlive_a_kill() {
     let directory = scratch();
     let broker = Broker::start(directory.path(), &["--reactors", "2"]);
     let mut client = Client::connect(broker.address);
-    let id = client.create_topic("t", 1, &[]);
+    client.create_topic("t", 1, &[]);
     let unknown = ErrorCode::UnknownTopicOrPartition.code();
     for version in 2..=9 {
         // Groups of all versions together fall on both reactors.
-        let told = commit(&mut client, version, &format!("group {version}"), ("t", id), 100 + i64::from(version));
+        let told = commit(&mut client, version, &format!("group {version}"), "t", 100 + i64::from(version));
         assert_eq!(told, [0, unknown], "version {version}");
     }
-    assert_eq!(commit(&mut client, 2, "group 2", ("no such topic", id), 1), [unknown; 2]);
+    assert_eq!(commit(&mut client, 2, "group 2", "no such topic", 1), [unknown; 2]);
     broker.kill();
     for flags in [["--reactors", "2"], ["--reactors", "1"]] {
         let broker = Broker::start(directory.path(), &flags);
         let mut client = Client::connect(broker.address);
         for version in 1..=9 {
             for committed in 2..=9 {
-                let told = fetch(&mut client, version, &format!("group {committed}"), ("t", id));
+                let told = fetch(&mut client, version, &format!("group {committed}"), "t");
                 assert_eq!(told, (100 + committed, 0), "fetched in version {version}");
             }
-            assert_eq!(fetch(&mut client, version, "another group", ("t", id)), (-1, 0));
+            assert_eq!(fetch(&mut client, version, "another group", "t"), (-1, 0));
         }
     }
+}
+
+/// Commits partition 0 and one that does not exist, by topic id (version 10); gives their codes.
+fn commit_by_id(client: &mut Client, group_id: &str, id: Uuid, offset: i64) -> Vec<i16> {
+    let mut body = Writer::body(true);
+    body.string(group_id);
+    body.i32(-1);
+    body.string("");
+    body.nullable_string(None);
+    body.wide_length(Some(1));
+    body.uuid(id);
+    body.wide_length(Some(2));
+    for partition in [0, 99] {
+        body.i32(partition);
+        body.i64(offset);
+        body.i32(0);
+        body.nullable_string(Some("words"));
+        body.tagged_fields(0);
+    }
+    body.tagged_fields(0);
+    body.tagged_fields(0);
+    let reply = client.ask_raw(8, 10, &body.into_bytes());
+    let mut reply = Reader::new(&reply, 0, true);
+    assert_eq!(reply.i32(), Ok(0), "no throttling");
+    assert_eq!((reply.array_length(1), reply.uuid(), reply.array_length(1)), (Ok(1), Ok(id), Ok(2)));
+    let codes = [0, 99].map(|partition| {
+        assert_eq!(reply.i32(), Ok(partition));
+        let code = reply.i16().unwrap();
+        reply.skip_tagged_fields().unwrap();
+        code
+    });
+    codes.to_vec()
+}
+
+/// The offset of partition 0 by topic id (version 10), and its error.
+fn fetch_by_id(client: &mut Client, group_id: &str, id: Uuid) -> (i64, i16) {
+    let mut body = Writer::body(true);
+    body.wide_length(Some(1));
+    body.string(group_id);
+    body.nullable_string(None);
+    body.i32(-1);
+    body.wide_length(Some(1));
+    body.uuid(id);
+    body.wide_length(Some(1));
+    body.i32(0);
+    // Of the topic and of the group; then require_stable, and the end of the request.
+    body.tagged_fields(0);
+    body.tagged_fields(0);
+    let mut body = body.into_bytes();
+    body.extend([1, 0]);
+    let reply = client.ask_raw(9, 10, &body);
+    let mut reply = Reader::new(&reply, 0, true);
+    assert_eq!((reply.i32(), reply.array_length(1), reply.string()), (Ok(0), Ok(1), Ok(group_id)));
+    assert_eq!((reply.array_length(1), reply.uuid(), reply.array_length(1)), (Ok(1), Ok(id), Ok(1)));
+    assert_eq!(reply.i32(), Ok(0));
+    let offset = reply.i64().unwrap();
+    (reply.i32().unwrap(), reply.nullable_string().unwrap());
+    (offset, reply.i16().unwrap())
+}
+
+#[test]
+fn topics_are_named_by_their_ids_too() {
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &["--reactors", "2"]);
+    let mut client = Client::connect(broker.address);
+    let id = client.create_topic("t", 1, &[]);
+    find(&mut client, "g");
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    assert_eq!(commit_by_id(&mut client, "g", id, 77), [0, unknown]);
+    assert_eq!(fetch_by_id(&mut client, "g", id), (77, 0));
+    assert_eq!(fetch(&mut client, 9, "g", "t"), (77, 0));
+    let nowhere = Uuid::from_u128(9);
+    assert_eq!(commit_by_id(&mut client, "g", nowhere, 1), [ErrorCode::UnknownTopicId.code(); 2]);
+    assert_eq!(fetch_by_id(&mut client, "g", nowhere), (-1, ErrorCode::UnknownTopicId.code()));
+}
+
+#[test]
+fn lag_is_known_in_records_and_in_time() {
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &["--reactors", "2"]);
+    let mut client = Client::connect(broker.address);
+    client.create_topic("t", 2, &[]);
+    find(&mut client, "g");
+    client.produce("t", 0, &["a", "b", "c"]);
+    client.produce("t", 0, &["d"]);
+    assert_eq!(commit(&mut client, 9, "g", "t", 3)[0], 0);
+    assert_eq!(commit(&mut client, 9, "done", "t", 4)[0], 0);
+    let listed = broker.command(&["group", "list", "--json"]);
+    let groups: Vec<GroupLag> = serde_json::from_str(&listed).unwrap();
+    let told: Vec<_> = groups.iter().map(|group| (group.group.as_str(), group.records)).collect();
+    assert_eq!(told, [("done", 0), ("g", 1)]);
+    assert_eq!(groups[0].partitions[0].ms, Some(0));
+    let partition = &groups[1].partitions[0];
+    assert_eq!((partition.offset, partition.end, partition.records), (3, Some(4), Some(1)));
+    // The test's batches are of the first second of 1970.
+    assert!(partition.ms.unwrap() > 1_000_000_000_000, "{partition:?}");
+    let described = broker.command(&["group", "describe", "g"]);
+    assert!(described.contains("group g: 1 records behind"), "{described}");
+    assert!(broker.command(&["group", "list"]).contains("done"));
 }
 
 #[test]
@@ -154,10 +254,10 @@ fn several_groups_are_fetched_in_one_request() {
     let directory = scratch();
     let broker = Broker::start(directory.path(), &["--reactors", "2"]);
     let mut client = Client::connect(broker.address);
-    let id = client.create_topic("t", 1, &[]);
+    client.create_topic("t", 1, &[]);
     let groups: Vec<String> = (0..40).map(|number| format!("g{number}")).collect();
     for (at, group_id) in (0..).zip(&groups) {
-        assert_eq!(commit(&mut client, 9, group_id, ("t", id), at)[0], 0);
+        assert_eq!(commit(&mut client, 9, group_id, "t", at)[0], 0);
     }
     let asked = groups.iter().map(|id| OffsetFetchRequestGroup::default().with_group_id(group(id)).with_topics(None));
     let response = client.ask(9, &OffsetFetchRequest::default().with_groups(asked.collect()));
@@ -174,22 +274,22 @@ fn offsets_go_with_their_topic_and_by_request() {
     let directory = scratch();
     let broker = Broker::start(directory.path(), &["--reactors", "2"]);
     let mut client = Client::connect(broker.address);
-    let id = client.create_topic("t", 1, &[]);
-    let other = client.create_topic("other", 1, &[]);
+    client.create_topic("t", 1, &[]);
+    client.create_topic("other", 1, &[]);
     find(&mut client, "g");
-    assert_eq!(commit(&mut client, 8, "g", ("t", id), 5)[0], 0);
-    assert_eq!(commit(&mut client, 8, "g", ("other", other), 6)[0], 0);
+    assert_eq!(commit(&mut client, 8, "g", "t", 5)[0], 0);
+    assert_eq!(commit(&mut client, 8, "g", "other", 6)[0], 0);
     let partition = OffsetDeleteRequestPartition::default().with_partition_index(0);
     let topic = OffsetDeleteRequestTopic::default().with_name(name("other")).with_partitions(vec![partition]);
     let delete = OffsetDeleteRequest::default().with_topics(vec![topic]);
     let response = client.ask(0, &delete.clone().with_group_id(group("g")));
     assert_eq!((response.error_code, response.topics[0].partitions[0].error_code), (0, 0));
-    assert_eq!(fetch(&mut client, 9, "g", ("other", other)), (-1, 0));
+    assert_eq!(fetch(&mut client, 9, "g", "other"), (-1, 0));
     let response = client.ask(0, &delete.with_group_id(group("nobody")));
     assert_eq!(response.error_code, ErrorCode::GroupIdNotFound.code());
     let response =
         client.ask(4, &DeleteTopicsRequest::default().with_topic_names(vec![name("t")]).with_timeout_ms(9000));
     assert_eq!(response.responses[0].error_code, 0);
-    let id = client.create_topic("t", 1, &[]);
-    assert_eq!(fetch(&mut client, 9, "g", ("t", id)), (-1, 0), "the offset went with its topic");
+    client.create_topic("t", 1, &[]);
+    assert_eq!(fetch(&mut client, 9, "g", "t"), (-1, 0), "the offset went with its topic");
 }

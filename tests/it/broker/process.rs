@@ -66,6 +66,17 @@ impl Broker {
         }
     }
 
+    /// What a command of the program prints about this broker's data directory.
+    pub fn command(&self, arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_flumen"))
+            .args(arguments)
+            .args(["--data", self.data.to_str().unwrap()])
+            .output()
+            .expect("the program was built");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Asks the broker to stop, and waits until it has.
     pub fn stop(mut self) -> ExitStatus {
         let pid = self.child.id().to_string();

@@ -1,0 +1,226 @@
+//! How far groups are behind, as this broker knows it: each committed offset held against the end of its partition, in
+//! records and in time.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::broker::Broker;
+use super::handlers::produce::not_open;
+use super::message::{Answer, Ask, LagQuestion};
+use super::scatter::Scatter;
+use crate::base::map::Map;
+use crate::coordinator::group::offset_record::CommittedOffset;
+use crate::metadata::image::Image;
+use crate::model::error_code::ClientError;
+use crate::model::ids::{PartitionId, ReactorId};
+use crate::model::offset::{Offset, Timestamp};
+use crate::protocol::topic::TopicRef;
+use crate::shard::Behind;
+
+/// Committed offsets that one reactor tells of: enough for a thousand groups, and a bound for those who have more.
+const OFFSETS_MAX: usize = 20_000;
+
+/// A group with its lag.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupLag {
+    /// The group's id.
+    pub group: String,
+    /// Records it is behind in all partitions together.
+    pub records: i64,
+    /// The most that it is behind in one partition, in milliseconds.
+    pub ms: i64,
+    /// Partition by partition.
+    pub partitions: Vec<PartitionLag>,
+}
+
+/// A partition of a group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartitionLag {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The committed offset.
+    pub offset: Offset,
+    /// The high watermark, if the partition can be asked.
+    pub end: Option<Offset>,
+    /// Records in between.
+    pub records: Option<i64>,
+    /// How long ago the oldest record that is not read yet was written, in milliseconds; 0 when there is none.
+    pub ms: Option<i64>,
+    /// How long ago the offset was committed, in milliseconds.
+    pub committed_ago_ms: i64,
+}
+
+/// The committed offsets of a group.
+#[derive(Clone, Debug)]
+pub struct GroupOffsets {
+    /// The group's id.
+    pub group: String,
+    /// What it has committed.
+    pub offsets: Vec<GroupOffset>,
+}
+
+/// A committed offset.
+#[derive(Clone, Debug)]
+pub struct GroupOffset {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: Offset,
+    /// When it was committed.
+    pub commit_ms: Timestamp,
+}
+
+/// The times of the batches at offsets that were asked for last: a group that stands still costs no read.
+#[derive(Default)]
+pub struct Times(RefCell<Map<PartitionId, Vec<(Offset, Timestamp)>>>);
+
+/// Offsets of one partition whose times are remembered.
+const TIMES_PER_PARTITION_MAX: usize = 100;
+
+impl Times {
+    fn find(&self, question: &LagQuestion) -> Option<Timestamp> {
+        let times = self.0.borrow();
+        times.get(&question.partition)?.iter().find(|(offset, _)| *offset == question.offset).map(|(_, time)| *time)
+    }
+
+    fn note(&self, question: &LagQuestion, time: Timestamp) {
+        let mut times = self.0.borrow_mut();
+        let of_partition = times.entry(question.partition).or_default();
+        if of_partition.len() >= TIMES_PER_PARTITION_MAX {
+            of_partition.remove(0);
+        }
+        of_partition.push((question.offset, time));
+    }
+
+    /// Forgets a partition that is gone.
+    pub fn removed(&self, partition: PartitionId) {
+        self.0.borrow_mut().remove(&partition);
+    }
+}
+
+/// The lag of every group, in the order of their ids.
+pub async fn of_all(broker: &Rc<Broker>) -> Vec<GroupLag> {
+    let others = (0..broker.reactors() as ReactorId).filter(|reactor| *reactor != broker.io.reactor_id());
+    let calls: Vec<_> = others.map(|reactor| broker.ask(reactor, Ask::GroupOffsets)).collect();
+    let mut groups = offsets_here(broker);
+    for call in calls {
+        match call.await {
+            Answer::GroupOffsets(there) => groups.extend(there),
+            _ => unreachable!("a question for groups is answered with groups"),
+        }
+    }
+    groups.sort_by(|left, right| left.group.cmp(&right.group));
+    let image = broker.image();
+    let mut scatter = Scatter::default();
+    for one in groups.iter().flat_map(|group| &group.offsets) {
+        scatter.push(route(broker, &image, one));
+    }
+    let mut answers = scatter.gather(broker, Ask::Lag, answer, behind_here).await.into_iter();
+    let wall_ms = broker.io.wall_ms();
+    let with_lag = |group: GroupOffsets| {
+        let partitions = group.offsets.into_iter().zip(&mut answers);
+        GroupLag::of(group.group, partitions.map(|(offset, behind)| PartitionLag::of(offset, behind.ok(), wall_ms)))
+    };
+    groups.into_iter().map(with_lag).collect()
+}
+
+fn route(broker: &Broker, image: &Image, offset: &GroupOffset) -> Result<(ReactorId, LagQuestion), ClientError> {
+    let route = broker.route(image, TopicRef::Name(&offset.topic), offset.partition);
+    let route = route.map_err(|unreachable| unreachable.error)?;
+    Ok((route.reactor, LagQuestion { partition: route.partition, offset: offset.offset }))
+}
+
+fn answer(answer: Answer) -> Vec<Result<Behind, ClientError>> {
+    match answer {
+        Answer::Lag(lag) => lag,
+        _ => unreachable!("a question for lag is answered with lag"),
+    }
+}
+
+/// What the coordinators of this reactor know.
+pub fn offsets_here(broker: &Broker) -> Vec<GroupOffsets> {
+    let mut left = OFFSETS_MAX;
+    let mut groups = Vec::new();
+    for (_, coordinator) in broker.coordinators.groups() {
+        let here = coordinator.peek(|machine| {
+            let offset = |(topic, partition, committed): (&str, i32, &CommittedOffset)| GroupOffset {
+                topic: topic.to_owned(),
+                partition,
+                offset: committed.offset,
+                commit_ms: committed.commit_ms,
+            };
+            let mut here = Vec::new();
+            for group in machine.offsets().groups() {
+                let offsets: Vec<_> = machine.offsets().of_group(group).take(left).map(offset).collect();
+                left -= offsets.len();
+                here.push(GroupOffsets { group: group.to_owned(), offsets });
+                if left == 0 {
+                    break;
+                }
+            }
+            here
+        });
+        groups.extend(here.into_iter().flatten());
+    }
+    groups
+}
+
+/// Answers questions about partitions that are hosted here.
+pub async fn behind_here(broker: &Broker, questions: Vec<LagQuestion>) -> Vec<Result<Behind, ClientError>> {
+    let mut answers = Vec::with_capacity(questions.len());
+    for question in questions {
+        answers.push(behind(broker, question).await);
+    }
+    answers
+}
+
+async fn behind(broker: &Broker, question: LagQuestion) -> Result<Behind, ClientError> {
+    let shard = broker.shards.get(question.partition).ok_or_else(|| not_open(question.partition))?;
+    let (offsets, known) = (shard.offsets(), broker.lag_times.find(&question));
+    if let Some(since) = known.filter(|_| question.offset >= offsets.log_start) {
+        let end = offsets.high_watermark;
+        return Ok(Behind { end, records: end.saturating_sub(question.offset).max(0), since: Some(since) });
+    }
+    let behind = shard.behind(question.offset).await?;
+    if let Some(since) = behind.since.filter(|_| question.offset >= offsets.log_start) {
+        broker.lag_times.note(&question, since);
+    }
+    Ok(behind)
+}
+
+impl GroupLag {
+    fn of(group: String, partitions: impl Iterator<Item = PartitionLag>) -> GroupLag {
+        let partitions: Vec<PartitionLag> = partitions.collect();
+        GroupLag {
+            group,
+            records: partitions.iter().filter_map(|one| one.records).sum(),
+            ms: partitions.iter().filter_map(|one| one.ms).max().unwrap_or(0),
+            partitions,
+        }
+    }
+}
+
+impl PartitionLag {
+    fn of(offset: GroupOffset, behind: Option<Behind>, wall_ms: Timestamp) -> PartitionLag {
+        let ago = |time: Timestamp| wall_ms.saturating_sub(time).max(0);
+        let ms = behind.and_then(|behind| match behind.since {
+            Some(since) => Some(ago(since)),
+            None => (behind.records == 0).then_some(0),
+        });
+        PartitionLag {
+            topic: offset.topic,
+            partition: offset.partition,
+            offset: offset.offset,
+            end: behind.map(|behind| behind.end),
+            records: behind.map(|behind| behind.records),
+            ms,
+            committed_ago_ms: ago(offset.commit_ms),
+        }
+    }
+}
