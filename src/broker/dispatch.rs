@@ -132,7 +132,6 @@ fn start(started: Started, request: Request) {
         ApiKey::ApiVersions => now(started, request, h::api_versions::handle),
         ApiKey::FindCoordinator => run(started, request, h::find_coordinator::handle),
         ApiKey::OffsetCommit => run(started, request, h::offset_commit::handle),
-        ApiKey::TxnOffsetCommit => run(started, request, h::txn_offset_commit::handle),
         ApiKey::OffsetFetch => run(started, request, h::offset_fetch::handle),
         ApiKey::OffsetDelete => run(started, request, h::offset_delete::handle),
         ApiKey::CreateTopics => run(started, request, h::create_topics::handle),

@@ -81,9 +81,9 @@ fn answer(broker: &Rc<Broker>, from: ReactorId, call: CallId, ask: Ask) {
             let offsets = Answer::GroupOffsets(lag::offsets_here(broker));
             calls::answer(&broker.mesh, from, call, offsets);
         }
-        Ask::Lag(questions) => spawn(broker, from, call, |broker| async move {
-            Answer::Lag(lag::behind_here(&broker, questions).await)
-        }),
+        Ask::Lag(questions) => {
+            spawn(broker, from, call, |broker| async move { Answer::Lag(lag::behind_here(&broker, questions).await) })
+        }
         Ask::Publish(publication) => spawn(broker, from, call, |broker| publish(broker, *publication)),
         Ask::Decide(command) => spawn(broker, from, call, |broker| async move {
             Answer::Decided(Box::new(controller::execute(broker, *command).await))

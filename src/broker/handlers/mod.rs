@@ -26,7 +26,6 @@ pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
-pub mod txn_offset_commit;
 
 use crate::model::error_code::ClientError;
 use crate::protocol::StrBytes;

@@ -245,7 +245,10 @@ impl Offsets {
         topics
             .map(|(topic, partitions)| {
                 let key = |partition: &PartitionIndex| OffsetKey { group, topic, partition: *partition };
-                let told = partitions.keys().map(|partition| self.told(&key(partition), TopicId::nil(), require_stable)).collect();
+                let told = partitions
+                    .keys()
+                    .map(|partition| self.told(&key(partition), TopicId::nil(), require_stable))
+                    .collect();
                 (TopicName(StrBytes::from_string(topic.clone())), TopicId::nil(), told)
             })
             .collect()
