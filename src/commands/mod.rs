@@ -15,6 +15,7 @@ mod client;
 mod config;
 mod dump;
 mod group;
+mod lag;
 mod options;
 mod serve;
 mod stats;

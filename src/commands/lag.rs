@@ -1,0 +1,75 @@
+//! `flumen group list` and `describe`: how far groups have come, and how far they are behind, as the broker itself knows it.
+
+use std::path::Path;
+
+use flumen::broker::accept::STATS_SOCKET;
+use flumen::broker::lag::{GroupLag, PartitionLag};
+
+use super::{Outcome, say, stats};
+
+/// What the broker whose data is at `data` knows of its groups.
+fn groups(data: &str) -> Result<Vec<GroupLag>, String> {
+    Ok(stats::snapshot(&Path::new(data).join(STATS_SOCKET))?.groups)
+}
+
+/// Lists all groups.
+pub fn list(data: &str, json: bool) -> Outcome {
+    print_groups(&groups(data)?, json)
+}
+
+/// Describes one group, partition by partition.
+pub fn describe(data: &str, name: &str, json: bool) -> Outcome {
+    print_group(&groups(data)?, name, json)
+}
+
+fn print_json<T: serde::Serialize + ?Sized>(value: &T) -> Outcome {
+    let json = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+    say(&json);
+    Ok(())
+}
+
+fn print_groups(groups: &[GroupLag], json: bool) -> Outcome {
+    if json {
+        return print_json(groups);
+    }
+    say(&format!("{:<40} {:>10} {:>12} {:>12}", "GROUP", "PARTITIONS", "BEHIND", "SECONDS"));
+    for group in groups {
+        let seconds = seconds(Some(group.ms));
+        say(&format!("{:<40} {:>10} {:>12} {seconds:>12}", group.group, group.partitions.len(), group.records));
+    }
+    Ok(())
+}
+
+fn print_group(groups: &[GroupLag], name: &str, json: bool) -> Outcome {
+    let group = groups.iter().find(|group| group.group == name);
+    let group = group.ok_or_else(|| format!("group '{name}' has committed no offset, or there is no such group"))?;
+    if json {
+        return print_json(group);
+    }
+    say(&format!("group {}: {} records behind, {} s", group.group, group.records, seconds(Some(group.ms))));
+    say(&format!(
+        "{:<40} {:>9} {:>14} {:>14} {:>12} {:>12} {:>14}",
+        "TOPIC", "PARTITION", "OFFSET", "END", "BEHIND", "SECONDS", "COMMITTED AGO"
+    ));
+    group.partitions.iter().for_each(print_partition);
+    Ok(())
+}
+
+fn print_partition(partition: &PartitionLag) {
+    let shown = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    say(&format!(
+        "{:<40} {:>9} {:>14} {:>14} {:>12} {:>12} {:>14}",
+        partition.topic,
+        partition.partition,
+        partition.offset,
+        shown(partition.end),
+        shown(partition.records),
+        seconds(partition.ms),
+        seconds(Some(partition.committed_ago_ms)),
+    ));
+}
+
+/// Milliseconds as seconds with one digit behind the point.
+fn seconds(ms: Option<i64>) -> String {
+    ms.map_or_else(|| "-".to_owned(), |ms| format!("{}.{}", ms / 1000, ms % 1000 / 100))
+}
