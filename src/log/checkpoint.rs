@@ -10,6 +10,7 @@
 //! written again later although committed bytes stand in it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -18,6 +19,7 @@ use super::group::Chain;
 use super::leader_epochs::EpochEntry;
 use super::segment::OnFile;
 use crate::base::map::Map;
+use crate::base::oneshot;
 use crate::io::file::{self, File};
 use crate::io::op::OpenMode;
 use crate::io::{Handle, Result};
@@ -276,6 +278,38 @@ pub(super) struct Checkpoint {
     bytes: Cell<u64>,
     sequence: Cell<u64>,
     live: RefCell<Map<PartitionId, (u64, u32)>>,
+    turn: Turn,
+}
+
+/// Appends go one after the other: write-back and the removal of logs append at the same time, and each must know where
+/// the one before ended. Waiting are at most the workers of one pass and the logs being removed.
+#[derive(Default)]
+struct Turn {
+    taken: Cell<bool>,
+    waiting: RefCell<VecDeque<oneshot::Sender<()>>>,
+}
+
+impl Turn {
+    async fn take(&self) -> Taken<'_> {
+        while self.taken.replace(true) {
+            let (sender, receiver) = oneshot::channel();
+            self.waiting.borrow_mut().push_back(sender);
+            receiver.await;
+        }
+        Taken(self)
+    }
+}
+
+/// The right to append, until dropped.
+struct Taken<'a>(&'a Turn);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.taken.set(false);
+        if let Some(next) = self.0.waiting.borrow_mut().pop_front() {
+            next.send(());
+        }
+    }
 }
 
 impl Checkpoint {
@@ -289,11 +323,13 @@ impl Checkpoint {
             bytes: Cell::new(0),
             sequence: Cell::new(0),
             live: RefCell::default(),
+            turn: Turn::default(),
         }
     }
 
     /// Appends records; when it returns they count.
     pub async fn append(&self, records: &[(PartitionId, Vec<u8>)]) -> Result<()> {
+        let _taken = self.turn.take().await;
         let live: u64 = self.live.borrow().values().map(|(_, bytes)| u64::from(*bytes)).sum();
         let fresh = self.file.borrow().is_none();
         let full = self.bytes.get() > REWRITE_BYTES_MIN.max(4 * live);

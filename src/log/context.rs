@@ -8,10 +8,14 @@ use super::config::StorageConfig;
 use super::directory::Directory;
 use super::journal::Journal;
 use super::log::Log;
+use crate::base::block::Use;
 use crate::base::map::Map;
 use crate::base::time::Instant;
 use crate::io::Handle;
 use crate::model::ids::PartitionId;
+
+/// The tail may take one part in so many of the process's memory before it is let go of.
+const TAIL_SHARE_MAX: usize = 2;
 
 /// What all logs of one reactor share.
 pub(super) struct Context {
@@ -60,6 +64,12 @@ impl Context {
         self.free_bytes.get() < self.config.disk_reserve_bytes
     }
 
+    /// Whether the tail takes so much of the process's memory that the rest of the broker might starve.
+    pub fn memory_is_short(&self) -> bool {
+        let pool = self.io.pool();
+        pool.in_use(Use::Tail) > pool.limit_bytes() / TAIL_SHARE_MAX
+    }
+
     /// Notes an append of `bytes` to `log`.
     pub fn note_append(&self, log: &Rc<Log>, bytes: u64) {
         self.note_change(log);
@@ -87,7 +97,7 @@ impl Context {
     pub fn is_due(&self, by_age: bool) -> bool {
         let aged = |since: Instant| self.io.now() >= since + self.config.write_back_interval;
         self.appended.get() >= self.config.write_back_bytes
-            || (self.journal.fill_percent() >= 50 && self.appended.get() > 0)
+            || (self.appended.get() > 0 && (self.journal.fill_percent() >= 50 || self.memory_is_short()))
             || (by_age && self.changed_since.get().is_some_and(aged))
     }
 

@@ -394,6 +394,15 @@ impl Journal {
         settled
     }
 
+    /// Gives up the logs of groups that will never be written.
+    pub(super) fn let_go(&self) {
+        let mut state = self.inner.state.borrow_mut();
+        let (open, sealed) = (state.open.take(), std::mem::take(&mut state.sealed));
+        let (in_flight, durable) = (std::mem::take(&mut state.in_flight), std::mem::take(&mut state.durable));
+        drop(state);
+        drop((open, sealed, in_flight, durable));
+    }
+
     fn wake_files(&self, state: &State) {
         self.inner.files.want(state.live.len() as u64);
     }

@@ -240,7 +240,7 @@ impl Log {
     }
 
     /// Makes sure that a segment's indexes are in memory.
-    async fn load_indexes(self: &Rc<Self>, base: Offset) -> Result<(), ReadError> {
+    pub(super) async fn load_indexes(self: &Rc<Self>, base: Offset) -> Result<(), ReadError> {
         for _ in 0..INDEX_TRIES {
             let (on_file, end, next_offset, finished) = {
                 let state = self.state();

@@ -10,6 +10,7 @@ use std::task::Poll;
 use super::checkpoint::{Checkpoint, LogRecord};
 use super::config::StorageConfig;
 use super::context::Context;
+use super::directory::Kind;
 use super::group::Chain;
 use super::journal::{Durable, Journal};
 use super::journal_file::JournalFiles;
@@ -47,6 +48,14 @@ struct Inner {
     stopping: Cell<bool>,
     /// A write-back pass is under way.
     busy: Cell<bool>,
+}
+
+impl Drop for Inner {
+    /// Lets go of what refers to the logs and is referred to by them.
+    fn drop(&mut self) {
+        self.context.take_changed();
+        self.context.journal.let_go();
+    }
 }
 
 impl Storage {
@@ -197,7 +206,13 @@ impl Storage {
             return Ok(());
         }
         inner.context.take_changed();
-        let mut logs: Vec<_> = inner.logs.borrow().values().filter(|log| log.needs_finish()).cloned().collect();
+        let all: Vec<_> = inner.logs.borrow().values().cloned().collect();
+        let mut logs = Vec::new();
+        for log in all {
+            if log.needs_finish() || log.has_excess().await? {
+                logs.push(log);
+            }
+        }
         logs.sort_by_key(|log| log.id());
         write_back::pass(&inner.context, &inner.checkpoint, logs, Thoroughness::Final).await?;
         self.unlink_released().await
@@ -242,7 +257,9 @@ impl Storage {
 
     /// Lets written-back batches go from memory, from the idle logs first, until the rest is within bounds.
     fn bound_tails(&self) {
-        let limit = self.inner.context.config.tail_bytes_max;
+        // A batch keeps its whole block in memory, so the blocks count where they are many.
+        let short = self.inner.context.memory_is_short();
+        let limit = if short { 0 } else { self.inner.context.config.tail_bytes_max };
         let logs = self.inner.logs.borrow();
         let total: u64 = logs.values().map(|log| log.state().tail.bytes()).sum();
         if total <= limit {
@@ -278,6 +295,9 @@ impl Storage {
                 return;
             }
             self.look_at_space().await;
+            if context.memory_is_short() {
+                self.bound_tails();
+            }
         }
     }
 
@@ -304,6 +324,22 @@ impl Log {
         let last = state.active();
         let in_journal = !state.dirty.is_empty() || !state.need.is_empty() || !state.doomed.is_empty();
         in_journal || last.allocated > 0 || !last.cut_to_size || !state.snapshots.is_empty()
+    }
+
+    /// Whether its last file is longer than what it holds, which a crash leaves behind: space ahead of appends, or a run,
+    /// of which nothing else is left.
+    async fn has_excess(&self) -> Result<bool> {
+        let (base, end) = {
+            let state = self.state();
+            (state.active().base, state.active().end)
+        };
+        let path = self.context.directory.path(self.name(), base, Kind::Log);
+        let stat = file::stat(&self.context.io, &path).await?;
+        let excess = stat.is_some_and(|stat| stat.bytes > u64::from(end));
+        if excess {
+            self.state_mut().active_mut().cut_to_size = false;
+        }
+        Ok(excess)
     }
 
     /// Whether it was appended to since its last write-back.

@@ -10,9 +10,10 @@ use std::rc::Rc;
 
 use super::checkpoint::{Checkpoint, LogRecord, SegmentRecord};
 use super::context::Context;
-use super::directory::Kind;
+use super::directory::{Kind, parse_file_name};
 use super::log::{DirtyRange, Edge, Log, Need, State};
-use super::run::block_floor;
+use super::reader::ReadError;
+use super::run::{RunBuffer, block_floor};
 use super::segment::{OnFile, Segment};
 use crate::base::block::{BLOCK_ALIGN, Use};
 use crate::base::oneshot;
@@ -112,7 +113,7 @@ pub(super) async fn pass(
         worker.await;
     }
     let rest = pending.take();
-    complete(context, checkpoint, rest, &failure).await;
+    complete(context, checkpoint, rest, (&failure, thoroughness)).await;
     context.journal.recycle();
     let failed = failure.borrow_mut().take();
     failed.map_or(Ok(()), Err)
@@ -152,7 +153,7 @@ impl Worker {
         };
         if full {
             let batch = self.pending.take();
-            complete(&self.context, &self.checkpoint, batch, &self.failure).await;
+            complete(&self.context, &self.checkpoint, batch, (&self.failure, self.thoroughness)).await;
         }
     }
 }
@@ -162,8 +163,9 @@ async fn complete(
     context: &Rc<Context>,
     checkpoint: &Rc<Checkpoint>,
     mut pending: Vec<Pending>,
-    failure: &Rc<RefCell<Option<Error>>>,
+    (failure, thoroughness): (&Rc<RefCell<Option<Error>>>, Thoroughness),
 ) {
+    let thorough = thoroughness == Thoroughness::Final;
     if pending.is_empty() {
         return;
     }
@@ -176,7 +178,8 @@ async fn complete(
             Ok(()) => {
                 let doomed = captured.doomed.clone();
                 log.finish_write_back(captured);
-                if let Err(error) = remove_doomed(&log, &doomed).await {
+                let strays = if thorough { remove_strays(&log).await } else { Ok(()) };
+                if let Err(error) = remove_doomed(&log, &doomed).await.and(strays) {
                     tracing::warn!("{}: deleted segments could not be removed: {error}", log.name());
                     context.note_change(&log);
                 }
@@ -205,6 +208,7 @@ async fn write_back(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Option<
 }
 
 async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Option<Pending>> {
+    check_indexes(log, thoroughness).await?;
     log.quiet().await;
     if log.state().removed {
         return Ok(None);
@@ -218,6 +222,35 @@ async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Op
     }
     let record = captured.record.encode(log.id());
     Ok(Some(Pending { log: Rc::clone(log), captured, record }))
+}
+
+/// Makes sure, before entries are added to index files for the last time, that those of earlier starts are there: while
+/// a segment was appended to they were not synced.
+async fn check_indexes(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<()> {
+    for base in log.unchecked_indexes(thoroughness) {
+        match log.load_indexes(base).await {
+            // A segment that cannot be read keeps the index it has; whoever reads it is told.
+            Ok(()) | Err(ReadError::Corrupt(_) | ReadError::OutOfRange) => {}
+            Err(ReadError::Memory) => return Err(ErrorKind::OutOfMemory.into()),
+            Err(ReadError::Io(why)) => return Err(Error::other(why)),
+        }
+    }
+    Ok(())
+}
+
+/// Removes files of segments that never came to be part of the log: a crash took the append that began them.
+async fn remove_strays(log: &Rc<Log>) -> Result<()> {
+    let (io, directory) = (&log.context.io, log.context.directory.partition_path(log.name()));
+    if file::stat(io, &directory).await?.is_none() {
+        return Ok(());
+    }
+    for name in file::list(io, &directory).await? {
+        let known = |base: Offset| log.state().segments.iter().any(|segment| segment.base == base);
+        if parse_file_name(&name).is_some_and(|(base, _)| !known(base)) {
+            file::unlink(io, &directory.join(name)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the files of segments that are no longer part of the log. The checkpoint no longer names them: until then
@@ -258,6 +291,15 @@ impl State {
 }
 
 impl Log {
+    /// Segments whose index files are to be finished and were last seen by an earlier start.
+    fn unchecked_indexes(&self, thoroughness: Thoroughness) -> Vec<Offset> {
+        let state = self.state();
+        let active = state.active().base;
+        let ends = |segment: &&Segment| segment.base != active || thoroughness == Thoroughness::Final;
+        let unchecked = |segment: &&Segment| !segment.finished && !segment.indexes.whole;
+        state.segments.iter().filter(ends).filter(unchecked).map(|segment| segment.base).collect()
+    }
+
     /// Captures the state that a checkpoint record will describe.
     fn capture(&self, thoroughness: Thoroughness) -> Captured {
         let owner_state = self.owner_state();
@@ -304,6 +346,10 @@ impl Log {
         let state = &mut *self.state_mut();
         state.capturing = false;
         state.need = std::mem::take(&mut state.need_since_capture);
+        // A run's buffer is large, and the log may be idle from now on; the next run makes another.
+        if !state.run.as_ref().is_some_and(RunBuffer::is_open) {
+            state.run = None;
+        }
         if captured.in_record {
             let stored = captured.record.stored;
             let end = captured.edge.start + captured.edge.bytes.len() as u32;

@@ -30,9 +30,9 @@ pub struct DiskFaultRates {
     pub write_error_one_in: u64,
     /// Syncs that fail with EIO; some changes are then never made durable by a later sync either, as on Linux.
     pub sync_error_one_in: u64,
-    /// Operations that take [`DiskFaultRates::slow_for`] longer.
+    /// Operations that take longer.
     pub slow_one_in: u64,
-    /// How much longer those take.
+    /// How much longer those take at most; the shortest of them a hundredth of it.
     pub slow_for: Duration,
 }
 
@@ -46,6 +46,8 @@ pub(super) struct DiskFaults {
     lost_pages: Prng,
     /// From then on everything that touches the device fails.
     pub(super) dead: bool,
+    /// Nothing may change.
+    pub(super) read_only: bool,
 }
 
 impl DiskFaults {
@@ -58,6 +60,7 @@ impl DiskFaults {
             slow_for: Duration::ZERO,
             lost_pages: streams.split("pages lost by failed syncs"),
             dead: false,
+            read_only: false,
         }
     }
 
@@ -82,7 +85,14 @@ impl DiskFaults {
     }
 
     pub(super) fn slowness(&mut self) -> Duration {
-        if self.slow.strikes() { self.slow_for } else { Duration::ZERO }
+        if !self.slow.strikes() {
+            return Duration::ZERO;
+        }
+        // As many around each power of ten.
+        let longest = self.slow_for.as_nanos() as u64;
+        let magnitude = self.slow.random.below(2);
+        let high = longest / 10u64.pow(magnitude as u32);
+        Duration::from_nanos(self.slow.random.between(high / 10, high))
     }
 
     pub(super) fn lost_pages(&mut self) -> &mut Prng {

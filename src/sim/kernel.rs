@@ -10,7 +10,7 @@ use super::network::Network;
 use super::storage::{self, Mount, Opened};
 use super::table::{Key, Table};
 use super::trace::{Trace, What};
-use crate::base::block::Pool;
+use crate::base::block::{Block, Pool};
 use crate::base::map::Map;
 use crate::base::prng::Prng;
 use crate::base::time::{Duration, Instant};
@@ -50,6 +50,10 @@ pub(super) struct Kernel {
     /// Which counts fall short, and by how much.
     pub(super) counts: Prng,
     wall_start_ms: u64,
+    /// The process that is to crash, and after how many more submissions.
+    crash: Option<(usize, u64)>,
+    /// The process that has come to its crash point: nothing that it submits reaches the kernel any more.
+    pub(super) crashed: Option<usize>,
 }
 
 pub(super) struct Machine {
@@ -71,6 +75,8 @@ pub(super) struct Process {
     /// Its reactors by their id; those that have ended stay until the process has.
     pub(super) reactors: Vec<usize>,
     pub(super) pool: Pool,
+    /// Blocks that are taken from the pool so that the process has less.
+    pub(super) pressure: Vec<Block>,
     asked_to_stop: bool,
     stop_waiters: Vec<(usize, Token)>,
 }
@@ -185,9 +191,30 @@ impl Kernel {
             schedule: root.split("schedule"),
             counts: root.split("counts"),
             wall_start_ms,
+            crash: None,
+            crashed: None,
             config,
             root,
         }
+    }
+
+    /// Lets a process come to its crash point when it submits its operation number `after` from now.
+    pub(super) fn crash_at(&mut self, process: usize, after: u64) {
+        self.crash = Some((process, after));
+    }
+
+    /// Whether an operation is beyond its process's crash point.
+    fn is_beyond_crash(&mut self, reactor: usize) -> bool {
+        let process = self.reactors[reactor].process;
+        if let Some((doomed, after)) = self.crash
+            && doomed == process
+        {
+            self.crash = after.checked_sub(1).map(|after| (process, after));
+            if self.crash.is_none() {
+                self.crashed = Some(process);
+            }
+        }
+        self.crashed == Some(process)
     }
 
     pub(super) fn add_machine(&mut self, config: &MachineConfig) -> usize {
@@ -221,6 +248,7 @@ impl Kernel {
             sockets: BTreeSet::new(),
             reactors: Vec::new(),
             pool: Pool::new(0),
+            pressure: Vec::new(),
             asked_to_stop: false,
             stop_waiters: Vec::new(),
         });
@@ -271,6 +299,9 @@ impl Kernel {
     /// Closes what a process that is no more had open. Its reactors have ended.
     pub(super) fn end_process(&mut self, process: usize, forced: bool) {
         self.trace.record(self.now, What::End, [process as u64, u64::from(forced), 0]);
+        self.crash = self.crash.filter(|(doomed, _)| *doomed != process);
+        self.crashed = self.crashed.filter(|crashed| *crashed != process);
+        self.processes[process].pressure.clear();
         let state = &mut self.processes[process];
         assert!(state.reactors.iter().all(|reactor| !self.reactors[*reactor].alive), "a reactor runs on");
         state.stop_waiters.clear();
@@ -339,6 +370,9 @@ impl Kernel {
 
     /// Starts an operation.
     pub(super) fn submit(&mut self, reactor: usize, submission: Submission) {
+        if self.is_beyond_crash(reactor) {
+            return;
+        }
         let Submission { token, op } = submission;
         let (kind, argument) = fingerprint(&op);
         self.trace.record(self.now, What::Submit, [reactor as u64 ^ kind << 32, token, argument]);

@@ -9,22 +9,34 @@
 //! **Never:** reads a real clock or a real random source, starts a thread, or iterates over a map whose order is not its
 //! content's; is kinder than a kernel: what POSIX does not promise may fail to happen here.
 //!
-//! **Start reading at** [`world`], then `kernel`, the state that all backends share.
+//! On top of that stand runs ([`run`]): a broker ([`cluster`]) and clients ([`workload`]) in a world, a plan of what goes
+//! wrong ([`nemesis`]), and judges ([`checkers`]) who know what clients were told ([`history`]).
+//!
+//! **Start reading at** [`world`], then `kernel`, the state that all backends share; for runs at [`run`].
 //!
 //! Every choice is drawn from a stream of its own purpose (order, schedule, counts, each disk's latency, each kind of
 //! fault, ...), split from the seed by name, so that a change in one leaves the others as they were.
 
 pub mod backend;
+pub mod checkers;
+pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod disk;
 mod errors;
 mod events;
 pub mod faults;
+pub mod history;
 mod kernel;
+pub mod minimise;
+pub mod nemesis;
 mod network;
+pub mod run;
+pub mod scene;
 mod storage;
 mod table;
 pub mod trace;
+pub mod workload;
 pub mod world;
 
 pub use config::{Config, DiskConfig, Latency, MachineConfig, NetworkConfig, ProcessConfig};

@@ -255,7 +255,8 @@ impl Kernel {
         let Some(operation) = self.storage.remove(operation) else { return };
         let Operation { reactor, token, machine, mount, action } = operation;
         let held = action.file();
-        let effect = self.perform(reactor, machine, mount, action);
+        let refused = self.machines[machine].mounts[mount].faults.read_only && action.changes();
+        let effect = if refused { Err(errno::EROFS).into() } else { self.perform(reactor, machine, mount, action) };
         if let Some(file) = held {
             self.release(machine, file);
         }
@@ -392,6 +393,21 @@ impl Kernel {
 }
 
 impl Action {
+    /// Whether a file system mounted read-only refuses it.
+    fn changes(&self) -> bool {
+        match self {
+            Action::Open { mode, .. } => mode.write || mode.create || mode.truncate,
+            Action::CreateDirectory { .. }
+            | Action::Rename { .. }
+            | Action::Unlink { .. }
+            | Action::RemoveDirectory { .. }
+            | Action::Write { .. }
+            | Action::Allocate { .. }
+            | Action::Truncate { .. } => true,
+            _ => false,
+        }
+    }
+
     fn file(&self) -> Option<Opened> {
         match self {
             Action::Read { file, .. }

@@ -12,6 +12,7 @@ use super::events::Event;
 use super::faults::DiskFaultRates;
 use super::kernel::Kernel;
 use super::trace::{Trace, What};
+use crate::base::block::Use;
 use crate::base::time::{Duration, Instant};
 use crate::io::mesh::{Port, ports};
 use crate::io::reactor::Reactor;
@@ -112,6 +113,59 @@ impl World {
         F: Future<Output = ()> + 'static,
     {
         self.process::<(), _>(machine, ProcessConfig::default(), move |io, _| main(io))
+    }
+
+    /// As [`World::restart`], on another number of reactors.
+    pub fn restart_on(&mut self, process: ProcessId, reactors: usize) {
+        self.processes[process.0].config.reactors = reactors;
+        self.restart(process);
+    }
+
+    /// Lets a process crash when it submits its operation number `after` from now: that one and all later ones never
+    /// reach its kernel, and [`World::crashed`] tells, upon which it is to be ended.
+    pub fn crash_at_submission(&mut self, process: ProcessId, after: u64) {
+        self.kernel.borrow_mut().crash_at(process.0, after);
+    }
+
+    /// The process that has come to its crash point.
+    pub fn crashed(&self) -> Option<ProcessId> {
+        self.kernel.borrow().crashed.map(ProcessId)
+    }
+
+    /// Takes so much from a process's pool that `left` bytes of its limit remain; zero pressure with `None`.
+    pub fn press_memory(&mut self, process: ProcessId, left: Option<usize>) {
+        let process = &mut self.kernel.borrow_mut().processes[process.0];
+        process.pressure.clear();
+        let Some(left) = left else { return };
+        const STEP: usize = 64 << 10;
+        while process.pool.limit_bytes().saturating_sub(process.pool.in_use_total()) > left {
+            let Some(block) = process.pool.try_block(STEP, Use::Staging) else { return };
+            process.pressure.push(block);
+        }
+    }
+
+    /// Bytes of blocks that a process has in use, what was taken to press it apart, and its pool's limit.
+    pub fn memory(&self, process: ProcessId) -> ([(Use, usize); Use::ALL.len()], usize) {
+        let process = &self.kernel.borrow().processes[process.0];
+        let pressed: usize = process.pressure.iter().map(|block| block.len()).sum();
+        let in_use = Use::ALL.map(|one| {
+            let taken = if one == Use::Staging { pressed } else { 0 };
+            (one, process.pool.in_use(one).saturating_sub(taken))
+        });
+        (in_use, process.pool.limit_bytes())
+    }
+
+    /// Whether somebody listens at a port of a machine.
+    pub fn listens(&self, machine: MachineId, port: u16) -> bool {
+        self.kernel.borrow().network.listens(machine.0, port)
+    }
+
+    /// Mounts the file system that holds `path` read-only, as a kernel does that does not trust it any more, or for
+    /// writing again.
+    pub fn remount(&mut self, machine: MachineId, path: &Path, read_only: bool) {
+        let mut kernel = self.kernel.borrow_mut();
+        let (mount, _) = kernel.mount_of(machine.0, path);
+        kernel.machines[machine.0].mounts[mount].faults.read_only = read_only;
     }
 
     fn start(&mut self, process: ProcessId) {

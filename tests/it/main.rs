@@ -8,3 +8,4 @@ mod engine;
 mod sim;
 mod sim_backend;
 mod uring;
+mod world;

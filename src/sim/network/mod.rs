@@ -192,6 +192,11 @@ impl Network {
         self.sockets.len()
     }
 
+    /// Whether somebody listens at a port.
+    pub(super) fn listens(&self, machine: usize, port: u16) -> bool {
+        self.ports.get(&(machine, port)).is_some_and(|listeners| !listeners.is_empty())
+    }
+
     /// Cuts or heals the way from one machine to another.
     pub(super) fn set_cut(&mut self, from: usize, to: usize, cut: bool) {
         if cut {

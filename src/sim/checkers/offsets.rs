@@ -1,0 +1,80 @@
+//! An offset names one record for ever, and there are no gaps: whatever is acknowledged or read at an offset, by whomever
+//! and whenever, is the same record, reads begin where they were asked to, and nothing is read that was never sent there.
+
+use std::collections::BTreeMap;
+
+use super::Checker;
+use crate::model::ids::PartitionId;
+use crate::model::offset::Offset;
+use crate::sim::history::{Event, Moment, Tag};
+
+/// See the module.
+#[derive(Default)]
+pub struct Offsets {
+    known: BTreeMap<PartitionId, BTreeMap<Offset, Tag>>,
+    /// Batches that were ever sent, by their first record: how many records, and where to.
+    sent: BTreeMap<Tag, (u32, PartitionId)>,
+}
+
+impl Offsets {
+    fn note(&mut self, place: PartitionId, offset: Offset, tag: Tag) -> Result<(), String> {
+        let known = self.known.entry(place).or_default();
+        match known.insert(offset, tag) {
+            Some(before) if before != tag => {
+                Err(format!("{place}: offset {offset} was record {before:?} and is now record {tag:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_was_sent(&self, place: PartitionId, offset: Offset, tag: Tag) -> Result<(), String> {
+        let sent = self.sent.range(..=tag).next_back();
+        let fits = sent.is_some_and(|(first, (count, to))| {
+            first.producer == tag.producer && tag.number < first.number + count && *to == place
+        });
+        if fits { Ok(()) } else { Err(format!("{place}: record {tag:?} at offset {offset} was never sent there")) }
+    }
+
+    fn read(&mut self, place: PartitionId, from: Offset, records: &[(Offset, Tag)]) -> Result<(), String> {
+        let mut expected = from;
+        for (offset, tag) in records {
+            if *offset != expected {
+                return Err(format!("{place}: offset {expected} was to be read next, and {offset} was"));
+            }
+            expected += 1;
+            self.check_was_sent(place, *offset, *tag)?;
+            self.note(place, *offset, *tag)?;
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Offsets {
+    fn name(&self) -> &'static str {
+        "offsets"
+    }
+
+    fn observe(&mut self, _: Moment, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Sent { batch } => {
+                self.sent.insert(batch.first, (batch.count, batch.place));
+                Ok(())
+            }
+            Event::Acked { batch, base_offset, .. } => {
+                if *base_offset < 0 {
+                    return Err(format!("{}: acknowledged at offset {base_offset}", batch.place));
+                }
+                let mut tags = batch.tags().zip(*base_offset..);
+                tags.try_for_each(|(tag, offset)| self.note(batch.place, offset, tag))
+            }
+            Event::Read { place, from, records, .. } => self.read(*place, *from, records),
+            Event::Drained { place, start, end, records } => {
+                if records.len() as i64 != end - start {
+                    return Err(format!("{place}: {} records from {start} to {end}", records.len()));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What the clients of a world share: the history, the topics that there are, and what phase the run is in.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use super::client::requests::Topic;
+use super::history::{Event, History, Moment};
+use crate::base::prng::Prng;
+use crate::io::SocketAddr;
+use crate::model::ids::{PartitionId, Uuid};
+use crate::model::offset::Offset;
+
+/// What clients are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Work.
+    Running,
+    /// Begin nothing new, but bring to an end what was begun.
+    Finishing,
+    /// Do nothing.
+    Quiet,
+}
+
+/// A topic that clients may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownTopic {
+    /// Name and id.
+    pub topic: Topic,
+    /// How many partitions.
+    pub partitions: i32,
+    /// Whether it may be deleted. Clients that name topics use only those that may not, or they could not tell which
+    /// topic of that name a reply was about.
+    pub deletable: bool,
+}
+
+/// See the module.
+pub struct Scene {
+    history: RefCell<History>,
+    /// The broker's address.
+    pub broker: SocketAddr,
+    phase: Cell<Phase>,
+    topics: RefCell<Vec<KnownTopic>>,
+    /// The highest offset known to exist in each partition, for those who delete records.
+    ends: RefCell<BTreeMap<PartitionId, Offset>>,
+    producers: Cell<u32>,
+    /// The stream of the workload; each client splits its own from it.
+    random: Prng,
+    /// Batches acknowledged to each client since progress was last asked for.
+    progress: RefCell<BTreeMap<String, u64>>,
+    /// Clients with something under way.
+    busy: Cell<u32>,
+}
+
+impl Scene {
+    /// A scene in which nothing has happened.
+    pub fn new(history: History, broker: SocketAddr, random: Prng) -> Scene {
+        Scene {
+            history: RefCell::new(history),
+            broker,
+            phase: Cell::new(Phase::Running),
+            topics: RefCell::default(),
+            ends: RefCell::default(),
+            producers: Cell::new(0),
+            random,
+            progress: RefCell::default(),
+            busy: Cell::new(0),
+        }
+    }
+
+    /// The history.
+    pub fn history(&self) -> std::cell::Ref<'_, History> {
+        self.history.borrow()
+    }
+
+    /// The history, to be added to.
+    pub fn history_mut(&self) -> std::cell::RefMut<'_, History> {
+        self.history.borrow_mut()
+    }
+
+    /// Adds to the history.
+    pub fn record(&self, event: Event) {
+        if let Event::Read { place, bounds, .. } = &event {
+            let mut ends = self.ends.borrow_mut();
+            let end = ends.entry(*place).or_default();
+            *end = bounds.high_watermark.max(*end);
+        }
+        self.history.borrow_mut().record(event);
+    }
+
+    /// Now, on the history's clock.
+    pub fn moment(&self) -> Moment {
+        self.history.borrow().moment()
+    }
+
+    /// Whether a promise was broken.
+    pub fn is_violated(&self) -> bool {
+        self.history.borrow().violation().is_some()
+    }
+
+    /// What clients are to do.
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Tells clients what to do.
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.set(phase);
+    }
+
+    /// A stream of a client's own.
+    pub fn stream(&self, client: &str, incarnation: u32) -> Prng {
+        self.random.split(client).split(&incarnation.to_string())
+    }
+
+    /// A number for a new incarnation of a producer.
+    pub fn producer(&self) -> u32 {
+        self.producers.set(self.producers.get() + 1);
+        self.producers.get()
+    }
+
+    /// The topics that there are, as far as clients know.
+    pub fn topics(&self) -> Vec<KnownTopic> {
+        self.topics.borrow().clone()
+    }
+
+    /// How many topics there are.
+    pub fn topics_count(&self) -> usize {
+        self.topics.borrow().len()
+    }
+
+    /// Adds a topic.
+    pub fn add_topic(&self, topic: KnownTopic) {
+        self.topics.borrow_mut().push(topic);
+    }
+
+    /// Takes a topic out of use.
+    pub fn remove_topic(&self, id: Uuid) {
+        self.topics.borrow_mut().retain(|known| known.topic.id != id);
+    }
+
+    /// The topic with this id, if it is in use.
+    pub fn topic(&self, id: Uuid) -> Option<KnownTopic> {
+        self.topics.borrow().iter().find(|known| known.topic.id == id).cloned()
+    }
+
+    /// A partition drawn from `random`; with `named` only of topics that stay.
+    pub fn any_place(&self, random: &mut Prng, named: bool) -> Option<(Topic, PartitionId)> {
+        let topics = self.topics.borrow();
+        let fit: Vec<&KnownTopic> = topics.iter().filter(|known| !named || !known.deletable).collect();
+        if fit.is_empty() {
+            return None;
+        }
+        let known = fit[random.below(fit.len() as u64) as usize];
+        let index = random.below(known.partitions as u64) as i32;
+        Some((known.topic.clone(), PartitionId { topic: known.topic.id, index }))
+    }
+
+    /// The highest offset that is known to exist in a partition.
+    pub fn known_end(&self, place: PartitionId) -> Offset {
+        self.ends.borrow().get(&place).copied().unwrap_or(0)
+    }
+
+    /// Notes that `client` got something done.
+    pub fn progressed(&self, client: &str) {
+        if let Some(count) = self.progress.borrow_mut().get_mut(client) {
+            *count += 1;
+        }
+    }
+
+    /// Notes that `client` exists, and is expected to get something done.
+    pub fn expect_progress(&self, client: &str) {
+        self.progress.borrow_mut().entry(client.to_owned()).or_default();
+    }
+
+    /// Forgets what was got done so far.
+    pub fn reset_progress(&self) {
+        self.progress.borrow_mut().values_mut().for_each(|count| *count = 0);
+    }
+
+    /// Those who got nothing done since.
+    pub fn stuck(&self) -> Vec<String> {
+        self.progress.borrow().iter().filter(|(_, count)| **count == 0).map(|(client, _)| client.clone()).collect()
+    }
+
+    /// Counts a client as busy until the guard is dropped.
+    pub fn busy(self: &std::rc::Rc<Self>) -> Busy {
+        self.busy.set(self.busy.get() + 1);
+        Busy(std::rc::Rc::clone(self))
+    }
+
+    /// Clients that have something under way.
+    pub fn busy_clients(&self) -> u32 {
+        self.busy.get()
+    }
+}
+
+/// See [`Scene::busy`].
+pub struct Busy(std::rc::Rc<Scene>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
+    }
+}
