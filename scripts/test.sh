@@ -40,6 +40,11 @@ if ((failed > 0 || ignored > 0 || passed == 0)); then
     exit 1
 fi
 
+say "the simulated world: fresh seeds, then the broker with promises broken on purpose"
+cargo build --locked --profile sim --bin flumen-sim
+target/sim/flumen-sim --runs 500 --minutes 5
+scripts/mutations.sh --first 3
+
 say "the release binary"
 cargo build --release --locked
 

@@ -15,8 +15,6 @@ use flumen::sim::minimise::minimise;
 use flumen::sim::nemesis::Planned;
 use flumen::sim::run::{Outcome, Run, Script};
 
-/// How often a failing seed is played again to find out which of its faults it takes.
-const REPLAYS_MAX: usize = 40;
 /// How often a line of progress is printed to a file; a terminal has one line that changes.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
@@ -39,6 +37,9 @@ struct Options {
     /// Goes on after a failure, and counts them.
     #[arg(long)]
     keep_going: bool,
+    /// How often a failing seed is played again to find out which of its faults it takes.
+    #[arg(long, default_value_t = 40)]
+    replays: usize,
     /// Prints the broker's log lines (use with --seed).
     #[arg(long)]
     log: bool,
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
         totals.add(&outcome);
         if let Some(violation) = &outcome.violation {
             clear_line();
-            let small = minimise(&Script::of(seed), &outcome, REPLAYS_MAX, play);
+            let small = minimise(&Script::of(seed), &outcome, options.replays, play);
             report(seed, &outcome, violation, &small, options.seed.is_some());
             if !options.keep_going {
                 totals.print(started);

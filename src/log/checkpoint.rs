@@ -234,6 +234,18 @@ fn decode_slot(slot: &[u8]) -> Option<(u64, u64)> {
     (slot[..32] == encode_slot(sequence, valid)).then_some((sequence, valid))
 }
 
+/// Where the header slot is that does not count, if the other one does.
+pub fn stale_header(content: &[u8]) -> Option<std::ops::Range<usize>> {
+    let sequence = |slot: usize| Some(decode_slot(content.get(slot * SLOT_BYTES..(slot + 1) * SLOT_BYTES)?)?.0);
+    let stale = match (sequence(0), sequence(1)) {
+        (Some(first), Some(second)) => usize::from(first > second),
+        (Some(_), None) => 1,
+        (None, Some(_)) => 0,
+        (None, None) => return None,
+    };
+    Some(stale * SLOT_BYTES..(stale + 1) * SLOT_BYTES)
+}
+
 /// Reads a checkpoint file: the records that count. What a crash left behind them is left out.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use crate::base::block::{BLOCK_ALIGN, Use};
 use crate::base::time::Duration;
 use crate::io::file::{self, File};
 use crate::io::op::{OpenMode, Slices};
-use crate::io::{Handle, Result};
+use crate::io::{ErrorKind, Handle, Result};
 
 /// Bytes that one write of zeros covers.
 const ZERO_BYTES: usize = 1 << 20;
@@ -43,6 +43,21 @@ impl JournalFile {
     pub(super) async fn write(&self, io: &Handle, at: u64, bytes: Slices) -> Result<()> {
         self.file.write_at(io, at, bytes, true).await
     }
+}
+
+/// Blanks the header of a file durably, so that nobody takes its groups for live; fine if there is no whole header.
+///
+/// # Errors
+/// The kernel's.
+pub async fn blank(io: &Handle, path: &Path) -> Result<()> {
+    if file::stat(io, path).await?.is_none_or(|stat| stat.bytes < GROUPS_START) {
+        return Ok(());
+    }
+    let mut block = io.pool().block_unlimited(BLOCK_ALIGN, Use::Staging).ok_or(ErrorKind::OutOfMemory)?;
+    block.fill(0);
+    let mode = OpenMode { write: true, direct: true, ..OpenMode::default() };
+    let file = File::open(io, path, mode).await?;
+    file.write_at(io, 0, Slices::from_iter([block.into_slice(BLOCK_ALIGN)]), true).await
 }
 
 /// The journal of one reactor of an earlier process start, which recovered logs still need. Its files are released

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::directory::Kind;
 use super::group::Chain;
 use super::journal::{Durable, Journal};
-use super::journal_file::JournalFiles;
+use super::journal_file::{self, JournalFiles};
 use super::log::{Log, LogSettings, Need};
 use super::recovery::{Recovered, RecoveredLog, RecoveredPart};
 use super::stats::StorageStats;
@@ -275,8 +275,12 @@ impl Storage {
     /// Removes the journal files of earlier starts that no log needs any more.
     async fn unlink_released(&self) -> Result<()> {
         let released = std::mem::take(&mut *self.inner.released.lock().expect("the list is never left mid-change"));
-        for path in released {
-            file::unlink(&self.inner.context.io, &path).await?;
+        for (at, path) in released.iter().enumerate() {
+            if let Err(error) = file::unlink(&self.inner.context.io, path).await {
+                let left = &mut *self.inner.released.lock().expect("the list is never left mid-change");
+                left.extend_from_slice(&released[at..]);
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -366,6 +370,13 @@ pub async fn merge_checkpoints(io: &Handle, config: &StorageConfig, recovered: &
         .map(|(id, log)| (*id, log.record.encode(*id)))
         .collect();
     let chain = Chain { epoch: recovered.epoch, reactor: ReactorId::MAX };
+    if !journals_needed {
+        // Files that wait to be used again still hold what removed logs once did, and nothing will say any more that
+        // those are removed.
+        for path in &recovered.spares {
+            journal_file::blank(io, path).await?;
+        }
+    }
     let merged = Checkpoint::new(io, &Rc::new(config.clone()), chain);
     merged.append(&records).await?;
     for (path, _) in &recovered.checkpoints {

@@ -30,6 +30,8 @@ pub struct DiskFaultRates {
     pub write_error_one_in: u64,
     /// Syncs that fail with EIO; some changes are then never made durable by a later sync either, as on Linux.
     pub sync_error_one_in: u64,
+    /// Writes that land elsewhere in their file, as far as the atlas allows it for that file.
+    pub astray_one_in: u64,
     /// Operations that take longer.
     pub slow_one_in: u64,
     /// How much longer those take at most; the shortest of them a hundredth of it.
@@ -41,6 +43,7 @@ pub(super) struct DiskFaults {
     read: Chance,
     write: Chance,
     sync: Chance,
+    astray: Chance,
     slow: Chance,
     slow_for: Duration,
     lost_pages: Prng,
@@ -56,6 +59,7 @@ impl DiskFaults {
             read: Chance::never(streams.split("read errors")),
             write: Chance::never(streams.split("write errors")),
             sync: Chance::never(streams.split("sync errors")),
+            astray: Chance::never(streams.split("writes astray")),
             slow: Chance::never(streams.split("slow operations")),
             slow_for: Duration::ZERO,
             lost_pages: streams.split("pages lost by failed syncs"),
@@ -68,6 +72,7 @@ impl DiskFaults {
         self.read.one_in = rates.read_error_one_in;
         self.write.one_in = rates.write_error_one_in;
         self.sync.one_in = rates.sync_error_one_in;
+        self.astray.one_in = rates.astray_one_in;
         self.slow.one_in = rates.slow_one_in;
         self.slow_for = rates.slow_for;
     }
@@ -82,6 +87,11 @@ impl DiskFaults {
 
     pub(super) fn sync_fails(&mut self) -> bool {
         self.sync.strikes() || self.dead
+    }
+
+    /// Whether a write goes astray, and to where: a number to take the remainder of.
+    pub(super) fn goes_astray(&mut self) -> Option<u64> {
+        self.astray.strikes().then(|| self.astray.random.bits())
     }
 
     pub(super) fn slowness(&mut self) -> Duration {

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use super::checkers::Checker;
+use crate::io::PathBuf;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{PartitionId, Uuid};
 use crate::model::offset::Offset;
@@ -16,7 +17,7 @@ use crate::model::offset::Offset;
 pub type Moment = u64;
 
 /// Events that are kept for the report of a failure.
-const KEPT_MAX: usize = 40000;
+const KEPT_MAX: usize = 2000;
 
 /// Names a record: its producer (each incarnation of each is another one) and its number there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +111,10 @@ pub enum Event {
     BrokerStarted,
     /// A broker refuses to start.
     StartRefused { why: String },
+    /// A file was damaged where it is not the last copy of anything.
+    Damaged { path: PathBuf },
+    /// The last copy of something was damaged: from here on it may be refused, but never be wrong.
+    LastCopyDamaged { path: PathBuf },
     /// From here on nothing is made to fail any more.
     FaultsOver,
     /// Something did not happen within its bound.

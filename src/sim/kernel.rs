@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 use super::config::{Config, MachineConfig, ProcessConfig};
+use super::disk::InodeId;
 use super::events::{Event, Events};
 use super::network::Network;
 use super::storage::{self, Mount, Opened};
@@ -52,6 +53,8 @@ pub(super) struct Kernel {
     wall_start_ms: u64,
     /// The process that is to crash, and after how many more submissions.
     crash: Option<(usize, u64)>,
+    /// Files in which a write went astray, by machine and mount, since that was last asked.
+    pub(super) astray: Vec<(usize, usize, InodeId)>,
     /// The process that has come to its crash point: nothing that it submits reaches the kernel any more.
     pub(super) crashed: Option<usize>,
 }
@@ -192,6 +195,7 @@ impl Kernel {
             counts: root.split("counts"),
             wall_start_ms,
             crash: None,
+            astray: Vec::new(),
             crashed: None,
             config,
             root,

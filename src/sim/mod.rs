@@ -17,6 +17,7 @@
 //! Every choice is drawn from a stream of its own purpose (order, schedule, counts, each disk's latency, each kind of
 //! fault, ...), split from the seed by name, so that a change in one leaves the others as they were.
 
+mod atlas;
 pub mod backend;
 pub mod checkers;
 pub mod client;

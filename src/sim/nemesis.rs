@@ -66,6 +66,12 @@ pub enum Fault {
 
     /// Operations of the disk fail or are slow.
     Disk { rates: DiskFaultRates, ms: u64 },
+    /// Bits of `count` places rot that hold no last copy.
+    Rot { count: u64 },
+    /// Bits of `count` places rot in segments, where nothing else holds what was there.
+    RotLastCopy { count: u64 },
+    /// So many sectors of any files cannot be read for a while.
+    LatentErrors { sectors: u64, ms: u64 },
     /// The device dies, and is back after a while.
     DiskDies { ms: u64 },
     /// Next to nothing of the disk is free.
@@ -85,8 +91,10 @@ pub enum Weather {
     Network,
     /// Disks.
     Disk,
-    /// All.
+    /// All of them.
     Storm,
+    /// Damage to last copies, and crashes. What is asked for then is only that nothing wrong is ever shown.
+    Rot,
 }
 
 impl Weather {
@@ -96,6 +104,7 @@ impl Weather {
             0 => Weather::Calm,
             1..=3 => Weather::Crashes,
             4 => Weather::Network,
+            5 if random.one_in(2) => Weather::Rot,
             5 => Weather::Disk,
             _ => Weather::Storm,
         }
@@ -119,10 +128,11 @@ pub fn plan(streams: &Prng, weather: Weather, length: Duration, reactors_max: u6
 
 fn draw(random: &mut Prng, weather: Weather, reactors_max: u64) -> Fault {
     let kind = match weather {
-        Weather::Calm | Weather::Storm => random.below(20),
+        Weather::Calm | Weather::Storm => random.below(24),
         Weather::Crashes => random.below(9),
         Weather::Network => random.between(9, 14),
-        Weather::Disk => random.between(14, 20),
+        Weather::Disk => random.between(14, 23),
+        Weather::Rot => 24,
     };
     match kind {
         0..=2 => Fault::Crash { crash: crash(random), back_ms: back_ms(random) },
@@ -152,7 +162,17 @@ fn draw(random: &mut Prng, weather: Weather, reactors_max: u64) -> Fault {
         16 => Fault::DiskFull { free_bytes: random.below(4 << 20), ms: random.between(500, 8_000) },
         17 => Fault::DiskDies { ms: random.between(100, 5_000) },
         18 => Fault::ReadOnly { ms: random.between(100, 5_000) },
-        _ => Fault::Disk { rates: errors(random), ms: random.between(500, 5_000) },
+        19 | 20 => Fault::Disk { rates: errors(random), ms: random.between(500, 5_000) },
+        21 => Fault::LatentErrors { sectors: random.between(1, 50), ms: random.between(100, 8_000) },
+        22 => {
+            let rates = DiskFaultRates { astray_one_in: random.between(1, 20), ..DiskFaultRates::default() };
+            Fault::Disk { rates, ms: random.between(500, 10_000) }
+        }
+        23 => Fault::Rot { count: random.between(1, 20) },
+        _ => match random.below(3) {
+            0 => Fault::Crash { crash: crash(random), back_ms: back_ms(random) },
+            _ => Fault::RotLastCopy { count: random.between(1, 10) },
+        },
     }
 }
 

@@ -4,10 +4,12 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::atlas;
 use super::checkers::liveness::{DRAIN_MAX, FINISH_MAX, PROGRESS_MAX, START_MAX, STOP_MAX};
 use super::checkers::{self, AtRest, Usage};
 use super::cluster::{DATA, DISK_BYTES, SimBroker, configuration};
 use super::config::{Config, MachineConfig};
+use super::disk::PowerCut;
 use super::faults::DiskFaultRates;
 use super::history::{Counts, Event, History, Violation, shown};
 use super::nemesis::{self, Crash, Fault, Planned, Weather};
@@ -16,7 +18,7 @@ use super::workload::{Client, admin, consumer, drain, producer};
 use super::world::{MachineId, ProcessId, World};
 use crate::base::prng::Prng;
 use crate::base::time::{Duration, Instant};
-use crate::io::Path;
+use crate::io::{Path, PathBuf};
 use crate::record::Compression;
 
 /// How often what the broker uses is looked at.
@@ -25,6 +27,9 @@ const MEASURE_EVERY: Duration = Duration::from_millis(500);
 const REACTORS_MAX: u64 = 3;
 /// Happenings of the world that are kept for the report of a failure.
 const TRACE_KEPT: usize = 200;
+/// How long it takes until the last connection to a machine without power is known to be gone: the longest pause between
+/// two tries to send something, and some more.
+const ALONE: Duration = Duration::from_secs(150);
 /// How long a broker that does not start is left alone.
 const START_AGAIN: Duration = Duration::from_millis(300);
 
@@ -94,6 +99,10 @@ pub struct Run {
     /// The crash that a crash point stands for, and when the broker is back.
     crash: Option<(Crash, u64)>,
     random: Prng,
+    /// The parent of the streams of faults that strike.
+    strikes: Prng,
+    /// Nothing but that nothing wrong is shown can be asked for any more.
+    last_copy_damaged: bool,
     began: Instant,
 }
 
@@ -126,6 +135,8 @@ impl Run {
             serving: false,
             crash: None,
             random: streams.split("operator"),
+            strikes: streams.split("strikes"),
+            last_copy_damaged: false,
             began: world.now(),
             world,
         };
@@ -173,6 +184,11 @@ impl Run {
         self.schedule(self.began, Action::Measure);
         self.run_for(self.length);
         self.heal();
+        if self.last_copy_damaged {
+            // What can be read is read once more; it may be refused, but not wrong.
+            let _ = self.await_start() && self.drain();
+            return;
+        }
         let steps: [fn(&mut Run) -> bool; 8] = [
             Run::await_start,
             Run::await_progress,
@@ -259,6 +275,9 @@ impl Run {
             Action::StartBroker => self.start_broker(),
             Action::StartClients => self.start_clients(),
             Action::Measure => {
+                for path in self.world.take_astray() {
+                    self.scene.record(Event::Damaged { path });
+                }
                 self.measure(false);
                 let next = self.world.now() + MEASURE_EVERY;
                 self.schedule(next, Action::Measure);
@@ -342,6 +361,16 @@ impl Run {
                 self.world.disk_faults(machine, data, rates);
                 ms
             }
+            Fault::Rot { count } => return self.rot(at, count),
+            Fault::RotLastCopy { count } => {
+                // What the page cache holds does not rot: the machine was off.
+                self.crash(Crash::PowerCut(PowerCut::default()), 100, "by a power cut, and its disk rots");
+                return self.rot_last_copies(at, count);
+            }
+            Fault::LatentErrors { sectors, ms } => {
+                self.lose_sectors(at, sectors);
+                ms
+            }
             Fault::DiskDies { ms } => {
                 self.world.disk_dies(machine, data, true);
                 ms
@@ -375,6 +404,7 @@ impl Run {
                     self.replace_failed();
                 }
             }
+            Fault::LatentErrors { .. } => self.world.disk(machine, data, super::disk::Disk::make_readable),
             Fault::DiskDies { .. } => {
                 self.world.disk_dies(machine, data, false);
                 self.replace_failed();
@@ -386,6 +416,67 @@ impl Run {
             }
             _ => {}
         }
+    }
+
+    /// The stream of what is drawn when a fault strikes.
+    fn strike_stream(&self, at: usize) -> Prng {
+        self.strikes.split(&self.plan[at].number.to_string())
+    }
+
+    /// Flips bits of which no promise depends.
+    fn rot(&mut self, at: usize, count: u64) {
+        let mut random = self.strike_stream(at);
+        let mut damaged = Vec::new();
+        self.world.disk(self.broker.machine, Path::new(DATA), |disk| {
+            let mut places = Vec::new();
+            for path in disk.paths() {
+                let content = disk.content_of(&path).unwrap_or_default();
+                places.extend(atlas::redundant(&path, &content).into_iter().map(|range| (path.clone(), range)));
+            }
+            places.retain(|(_, range)| !range.is_empty());
+            for _ in 0..count.min(places.len() as u64) {
+                let (path, range) = &places[random.below(places.len() as u64) as usize];
+                disk.corrupt(path, random.between(range.start, range.end - 1), &[1 << random.below(8)]);
+                damaged.push(path.clone());
+            }
+        });
+        damaged.into_iter().for_each(|path| self.scene.record(Event::Damaged { path }));
+    }
+
+    /// Flips bits in segments: nothing else holds what was there.
+    fn rot_last_copies(&mut self, at: usize, count: u64) {
+        let mut random = self.strike_stream(at);
+        let mut damaged = Vec::new();
+        self.world.disk(self.broker.machine, Path::new(DATA), |disk| {
+            let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
+            let mut paths = disk.paths();
+            paths.retain(is_segment);
+            for _ in 0..count.min(paths.len() as u64) {
+                let path = &paths[random.below(paths.len() as u64) as usize];
+                let bytes = disk.content_of(path).map_or(0, |content| content.len() as u64);
+                if bytes > 0 {
+                    disk.corrupt(path, random.below(bytes), &[1 << random.below(8)]);
+                    damaged.push(path.clone());
+                }
+            }
+        });
+        self.last_copy_damaged |= !damaged.is_empty();
+        damaged.into_iter().for_each(|path| self.scene.record(Event::LastCopyDamaged { path }));
+    }
+
+    /// Lets sectors of any file fail for a while.
+    fn lose_sectors(&mut self, at: usize, sectors: u64) {
+        let mut random = self.strike_stream(at);
+        self.world.disk(self.broker.machine, Path::new(DATA), |disk| {
+            let paths = disk.paths();
+            for _ in 0..sectors {
+                let path = &paths[random.below(paths.len() as u64) as usize];
+                let bytes = disk.content_of(path).map_or(0, |content| content.len() as u64);
+                if bytes > 0 {
+                    disk.make_unreadable(path, random.below(bytes), 1);
+                }
+            }
+        });
     }
 
     /// The operator: a broker whose storage has failed serves again after a restart.
@@ -432,6 +523,7 @@ impl Run {
         self.world.disk_faults(machine, data, DiskFaultRates::default());
         self.world.disk_dies(machine, data, false);
         self.world.remount(machine, data, false);
+        self.world.disk(machine, data, super::disk::Disk::make_readable);
         self.crash = self.crash.take().filter(|_| self.world.crashed().is_some());
         if self.world.is_running(self.broker.process) {
             self.world.crash_at_submission(self.broker.process, u64::MAX);
@@ -447,7 +539,7 @@ impl Run {
     }
 
     fn overdue(&self, what: impl Into<String>) -> bool {
-        if !self.is_over() {
+        if !self.is_over() && !self.last_copy_damaged {
             self.scene.record(Event::Overdue { what: what.into() });
         }
         false
@@ -493,7 +585,7 @@ impl Run {
         for client in self.clients.clone() {
             self.world.kill(client);
         }
-        self.run_for(Duration::from_secs(2));
+        self.run_for(ALONE);
         self.measure(true);
         true
     }
@@ -542,6 +634,9 @@ impl Run {
         }
         self.serving = false;
         self.scene.record(Event::BrokerEnded { how: "by a stop" });
+        for path in self.world.take_astray() {
+            self.scene.record(Event::Damaged { path });
+        }
         let files = self.world.disk(self.broker.machine, Path::new(DATA), |disk| {
             let paths = disk.paths();
             paths

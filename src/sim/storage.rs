@@ -1,5 +1,6 @@
 //! File operations of simulated processes: how long they take, which of them fail, and when they take effect.
 
+use super::atlas;
 use super::config::{DiskConfig, MachineConfig};
 use super::disk::{DIRECT_ALIGN, Disk, InodeId, PowerCut};
 use super::errors::{EISDIR, ESPIPE, EXDEV};
@@ -349,7 +350,15 @@ impl Kernel {
         if mount.faults.write_fails() {
             return Err(self.device_error(machine, file));
         }
-        let count = write_pieces(&mut mount.disk, file.inode, at, bytes, wanted, durable)?;
+        let lands = match mount.faults.goes_astray() {
+            Some(draw) => elsewhere(&mount.disk, file.inode, (at, total as u64), draw),
+            None => at,
+        };
+        let count = write_pieces(&mut mount.disk, file.inode, lands, bytes, wanted, durable)?;
+        if lands != at {
+            self.trace.record(self.now, What::Fault, [machine as u64, file.inode as u64, lands]);
+            self.astray.push((machine, file.mount, file.inode));
+        }
         let checksum = bytes.iter().fold(0, |checksum, slice| crc32c::crc32c_append(checksum, slice));
         self.trace.record(self.now, What::Disk, [file.inode as u64, at, u64::from(checksum)]);
         Ok(i32::try_from(count).expect("a write is below 2 GiB"))
@@ -418,6 +427,13 @@ impl Action {
             _ => None,
         }
     }
+}
+
+/// Where a misdirected write of `bytes` at `at` lands: at another place in the file, if that may be damaged.
+fn elsewhere(disk: &Disk, inode: InodeId, (at, bytes): (u64, u64), draw: u64) -> u64 {
+    let size = disk.bytes(inode);
+    let may = size > bytes && disk.path_of(inode).is_some_and(|path| atlas::may_go_astray(&path));
+    if may { draw % (size - bytes) } else { at }
 }
 
 fn is_aligned(at: u64, bytes: &[u8]) -> bool {

@@ -16,7 +16,7 @@ use crate::base::block::Use;
 use crate::base::time::{Duration, Instant};
 use crate::io::mesh::{Port, ports};
 use crate::io::reactor::Reactor;
-use crate::io::{Handle, IpAddr, Path};
+use crate::io::{Handle, IpAddr, Path, PathBuf};
 use crate::model::ids::ReactorId;
 
 /// A machine of the world: disks, clocks, an address, power.
@@ -158,6 +158,15 @@ impl World {
     /// Whether somebody listens at a port of a machine.
     pub fn listens(&self, machine: MachineId, port: u16) -> bool {
         self.kernel.borrow().network.listens(machine.0, port)
+    }
+
+    /// The paths of files in which writes went astray since this was last asked.
+    pub fn take_astray(&mut self) -> Vec<PathBuf> {
+        let mut kernel = self.kernel.borrow_mut();
+        let astray = std::mem::take(&mut kernel.astray);
+        let path =
+            |(machine, mount, inode): (usize, usize, usize)| kernel.machines[machine].mounts[mount].disk.path_of(inode);
+        astray.into_iter().filter_map(path).collect()
     }
 
     /// Mounts the file system that holds `path` read-only, as a kernel does that does not trust it any more, or for

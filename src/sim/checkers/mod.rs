@@ -63,7 +63,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(watermarks::Watermarks::default()),
         Box::new(refusals::Refusals::default()),
         Box::new(topics::Topics::default()),
-        Box::new(indexes::Indexes),
+        Box::new(indexes::Indexes::default()),
         Box::new(producer_state::ProducerState),
         Box::new(bounds::Bounds),
         Box::new(liveness::Liveness::default()),

@@ -7,7 +7,10 @@ use crate::sim::history::{Event, Moment};
 
 /// See the module.
 #[derive(Default)]
-pub struct Refusals;
+pub struct Refusals {
+    /// Refusals about damage are well founded.
+    damaged: bool,
+}
 
 impl Checker for Refusals {
     fn name(&self) -> &'static str {
@@ -31,6 +34,11 @@ impl Checker for Refusals {
                 };
                 if unfounded { Err(format!("batch {batch:?} was refused with {code}")) } else { Ok(()) }
             }
+            Event::LastCopyDamaged { .. } => {
+                self.damaged = true;
+                Ok(())
+            }
+            Event::ReadRefused { code: ErrorCode::CorruptMessage, .. } if self.damaged => Ok(()),
             Event::ReadRefused { place, from, code, .. } => match code {
                 ErrorCode::KafkaStorageError
                 | ErrorCode::NotLeaderOrFollower
@@ -39,7 +47,7 @@ impl Checker for Refusals {
                 | ErrorCode::OffsetOutOfRange => Ok(()),
                 code => Err(format!("{place}: a read from offset {from} was refused with {code}")),
             },
-            Event::StartRefused { why } if why.contains("is damaged") => {
+            Event::StartRefused { why } if why.contains("is damaged") && !self.damaged => {
                 Err(format!("the broker does not start: {why}"))
             }
             Event::Malformed { what } => Err(what.clone()),

@@ -3,7 +3,7 @@
 //! Kept in pages of 4 KiB. A page that was changed since it was last made durable has its durable content in `before`;
 //! a sync drops these, a power cut puts them back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::PowerCut;
 use super::extents::Extents;
@@ -35,6 +35,8 @@ pub(super) struct Content {
     /// Pages with room on the device.
     pub(super) allocated: Extents,
     durable_allocated: Extents,
+    /// Sectors that cannot be read until they are written again.
+    unreadable: BTreeSet<u64>,
 }
 
 fn zeros() -> Page {
@@ -44,6 +46,11 @@ fn zeros() -> Page {
 /// The pages that `[at, at + bytes)` touches.
 pub(super) fn pages_of(at: u64, bytes: u64) -> std::ops::Range<u64> {
     at / PAGE..(at + bytes).div_ceil(PAGE)
+}
+
+/// The sectors that `[at, at + bytes)` touches.
+fn sectors(at: u64, bytes: u64) -> std::ops::Range<u64> {
+    at / SECTOR as u64..(at + bytes).div_ceil(SECTOR as u64)
 }
 
 impl Content {
@@ -65,9 +72,28 @@ impl Content {
         count
     }
 
-    /// Writes at `at`, where room was allocated before.
+    /// Whether all of `[at, at + bytes)` can be read.
+    pub(super) fn is_readable(&self, at: u64, bytes: u64) -> bool {
+        self.unreadable.is_empty() || bytes == 0 || self.unreadable.range(sectors(at, bytes)).next().is_none()
+    }
+
+    /// Lets the sectors of `[at, at + bytes)` fail when they are read.
+    pub(super) fn make_unreadable(&mut self, at: u64, bytes: u64) {
+        self.unreadable.extend(sectors(at, bytes));
+    }
+
+    /// Lets every sector be read again.
+    pub(super) fn make_readable(&mut self) {
+        self.unreadable.clear();
+    }
+
+    /// Writes at `at`, where room was allocated before. A device gives a sector that is written another place.
     pub(super) fn write(&mut self, at: u64, bytes: &[u8], durable: bool) {
         let end = at + bytes.len() as u64;
+        if !self.unreadable.is_empty() && !bytes.is_empty() {
+            let written = sectors(at, bytes.len() as u64);
+            self.unreadable.retain(|sector| !written.contains(sector));
+        }
         if durable {
             self.commit_size(end);
         }

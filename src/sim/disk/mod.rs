@@ -197,7 +197,9 @@ impl Disk {
 
     /// Reads; the count is short only at the end of the file.
     pub(super) fn read(&mut self, inode: InodeId, at: u64, into: &mut [u8]) -> Outcome<usize> {
-        self.content(inode).map(|content| content.read(at, into))
+        let content = self.content(inode)?;
+        let wanted = (into.len() as u64).min(content.bytes.saturating_sub(at));
+        if content.is_readable(at, wanted) { Ok(content.read(at, into)) } else { Err(errno::EIO) }
     }
 
     /// Writes as much as there is room for.
@@ -330,6 +332,27 @@ impl Disk {
             }
             Body::Directory(_) => false,
         }
+    }
+
+    /// Lets the sectors of a part of a file fail when they are read, until they are written again: latent sector errors.
+    /// False when there is no such file.
+    pub fn make_unreadable(&mut self, path: &Path, at: u64, bytes: u64) -> bool {
+        let Ok(inode) = self.find(path) else { return false };
+        self.content(inode).map(|content| content.make_unreadable(at, bytes)).is_ok()
+    }
+
+    /// Lets all sectors be read again.
+    pub fn make_readable(&mut self) {
+        for (_, inode) in &mut self.inodes {
+            if let Body::File(content) = &mut inode.body {
+                content.make_readable();
+            }
+        }
+    }
+
+    /// A path of an open file, if it still has one.
+    pub(super) fn path_of(&self, inode: InodeId) -> Option<PathBuf> {
+        self.paths().into_iter().find(|path| self.find(path) == Ok(inode))
     }
 
     /// The paths of all files and directories as processes see them, in order.

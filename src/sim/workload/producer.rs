@@ -108,11 +108,13 @@ pub async fn run(io: Handle, scene: Rc<Scene>, name: String, random: Prng, style
     loop {
         producer.wait_for_work().await;
         let busy = producer.scene.busy();
-        let lost = producer.work().await;
-        note_lost(&producer.scene, lost);
-        producer.abandon_flights();
+        while !producer.is_at_rest() {
+            let lost = producer.work().await;
+            note_lost(&producer.scene, lost);
+            producer.abandon_flights();
+            pause(&producer.io, &mut producer.random).await;
+        }
         drop(busy);
-        pause(&producer.io, &mut producer.random).await;
     }
 }
 
