@@ -49,15 +49,12 @@ impl JournalFile {
 ///
 /// # Errors
 /// The kernel's.
-pub async fn blank(io: &Handle, path: &Path) -> Result<()> {
+pub async fn blank_at(io: &Handle, path: &Path) -> Result<()> {
     if file::stat(io, path).await?.is_none_or(|stat| stat.bytes < GROUPS_START) {
         return Ok(());
     }
-    let mut block = io.pool().block_unlimited(BLOCK_ALIGN, Use::Staging).ok_or(ErrorKind::OutOfMemory)?;
-    block.fill(0);
     let mode = OpenMode { write: true, direct: true, ..OpenMode::default() };
-    let file = File::open(io, path, mode).await?;
-    file.write_at(io, 0, Slices::from_iter([block.into_slice(BLOCK_ALIGN)]), true).await
+    blank(io, &File::open(io, path, mode).await?).await
 }
 
 /// The journal of one reactor of an earlier process start, which recovered logs still need. Its files are released

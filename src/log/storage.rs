@@ -374,7 +374,7 @@ pub async fn merge_checkpoints(io: &Handle, config: &StorageConfig, recovered: &
         // Files that wait to be used again still hold what removed logs once did, and nothing will say any more that
         // those are removed.
         for path in &recovered.spares {
-            journal_file::blank(io, path).await?;
+            journal_file::blank_at(io, path).await?;
         }
     }
     let merged = Checkpoint::new(io, &Rc::new(config.clone()), chain);
