@@ -19,7 +19,7 @@ use crate::base::block::{BLOCK_ALIGN, Use};
 use crate::base::time::Duration;
 use crate::io::file::{self, File};
 use crate::io::op::{OpenMode, Slices};
-use crate::io::{ErrorKind, Handle, Result};
+use crate::io::{Handle, Result};
 
 /// Bytes that one write of zeros covers.
 const ZERO_BYTES: usize = 1 << 20;

@@ -10,25 +10,24 @@ use crate::io::Path;
 use crate::log::checkpoint::stale_header;
 use crate::log::group::{FileHeader, GROUPS_START};
 
-/// The parts of a file that may be damaged.
-pub fn redundant(path: &Path, content: &[u8]) -> Vec<Range<u64>> {
+/// The part of a file that may be damaged.
+pub fn redundant(path: &Path, content: &[u8]) -> Option<Range<u64>> {
     let end = content.len() as u64;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    match extension {
+    let range = match extension {
         // Built anew from the segment.
-        "index" | "timeindex" => vec![0..end],
+        "index" | "timeindex" => 0..end,
         // For Kafka's tools; the checkpoint has the same.
-        "snapshot" => vec![0..end],
-        _ if name == "leader-epoch-checkpoint" => vec![0..end],
+        "snapshot" => 0..end,
+        _ if name == "leader-epoch-checkpoint" => 0..end,
         // Written in turn: the other one counts.
-        "checkpoint" => stale_header(content).map(|slot| slot.start as u64..slot.end as u64).into_iter().collect(),
+        "checkpoint" => stale_header(content).map(|slot| slot.start as u64..slot.end as u64)?,
         // A file that waits to be used again: nobody reads what lies behind its blank header.
-        _ if path.starts_with("/journal") && matches!(FileHeader::decode(content), Ok(None)) && end > GROUPS_START => {
-            vec![GROUPS_START..end]
-        }
-        _ => Vec::new(),
-    }
+        _ if path.starts_with("/journal") && matches!(FileHeader::decode(content), Ok(None)) => GROUPS_START..end,
+        _ => return None,
+    };
+    (!range.is_empty()).then_some(range)
 }
 
 /// Whether writes to this file may go astray within it.

@@ -431,9 +431,8 @@ impl Run {
             let mut places = Vec::new();
             for path in disk.paths() {
                 let content = disk.content_of(&path).unwrap_or_default();
-                places.extend(atlas::redundant(&path, &content).into_iter().map(|range| (path.clone(), range)));
+                places.extend(atlas::redundant(&path, &content).map(|range| (path.clone(), range)));
             }
-            places.retain(|(_, range)| !range.is_empty());
             for _ in 0..count.min(places.len() as u64) {
                 let (path, range) = &places[random.below(places.len() as u64) as usize];
                 disk.corrupt(path, random.between(range.start, range.end - 1), &[1 << random.below(8)]);

@@ -36,12 +36,10 @@ impl Offsets {
     }
 
     fn read(&mut self, place: PartitionId, from: Offset, records: &[(Offset, Tag)]) -> Result<(), String> {
-        let mut expected = from;
-        for (offset, tag) in records {
+        for (expected, (offset, tag)) in (from..).zip(records) {
             if *offset != expected {
                 return Err(format!("{place}: offset {expected} was to be read next, and {offset} was"));
             }
-            expected += 1;
             self.check_was_sent(place, *offset, *tag)?;
             self.note(place, *offset, *tag)?;
         }

@@ -39,6 +39,9 @@ pub struct Style {
     pub rewind_one_in: u64,
 }
 
+/// A partition, and the offset that is to be read from it next.
+type Position = (Topic, i32, Offset);
+
 struct Consumer {
     io: Handle,
     scene: Rc<Scene>,
@@ -70,7 +73,7 @@ pub async fn run(io: Handle, scene: Rc<Scene>, name: String, random: Prng, style
 }
 
 impl Consumer {
-    fn wanted(&mut self) -> Vec<(Topic, i32, Offset)> {
+    fn wanted(&mut self) -> Vec<Position> {
         let named = self.style.version < requests::TOPIC_IDS_FROM;
         let mut wanted = Vec::new();
         for known in self.scene.topics() {
@@ -119,11 +122,11 @@ impl Consumer {
     }
 
     /// What of `all` goes into a request: in a session only what has changed.
-    fn in_session(&mut self, all: &[(Topic, i32, Offset)]) -> ((i32, i32), Vec<(Topic, i32, Offset)>) {
+    fn in_session(&mut self, all: &[Position]) -> ((i32, i32), Vec<Position>) {
         if !self.style.session {
             return ((0, -1), all.to_vec());
         }
-        let place = |one: &(Topic, i32, Offset)| PartitionId { topic: one.0.id, index: one.1 };
+        let place = |one: &Position| PartitionId { topic: one.0.id, index: one.1 };
         let gone = |known: &PartitionId| !all.iter().any(|one| place(one) == *known);
         if self.session.as_ref().is_some_and(|(.., known)| known.keys().any(gone)) {
             self.session = None;
@@ -131,7 +134,7 @@ impl Consumer {
         match &mut self.session {
             None => ((0, 0), all.to_vec()),
             Some((id, epoch, known)) => {
-                let changed = |one: &&(Topic, i32, Offset)| known.insert(place(one), one.2) != Some(one.2);
+                let changed = |one: &&Position| known.insert(place(one), one.2) != Some(one.2);
                 let sent = all.iter().filter(changed).cloned().collect();
                 ((*id, *epoch), sent)
             }
@@ -139,7 +142,7 @@ impl Consumer {
     }
 
     /// Notes what a response says of the session; false when it holds nothing else.
-    fn follow_session(&mut self, response: &FetchResponse, all: &[(Topic, i32, Offset)]) -> bool {
+    fn follow_session(&mut self, response: &FetchResponse, all: &[Position]) -> bool {
         if !self.style.session {
             return true;
         }
@@ -147,7 +150,7 @@ impl Consumer {
             self.session = None;
             return response.error_code == 0;
         }
-        let place = |one: &(Topic, i32, Offset)| (PartitionId { topic: one.0.id, index: one.1 }, one.2);
+        let place = |one: &Position| (PartitionId { topic: one.0.id, index: one.1 }, one.2);
         match &mut self.session {
             Some((id, epoch, _)) if *id == response.session_id => *epoch += 1,
             _ => self.session = Some((response.session_id, 1, all.iter().map(place).collect())),
@@ -159,7 +162,7 @@ impl Consumer {
         &mut self,
         connection: &mut Session,
         asked: Moment,
-        all: &[(Topic, i32, Offset)],
+        all: &[Position],
         response: &FetchResponse,
     ) -> Result<(), Lost> {
         for topic in &response.responses {
@@ -212,7 +215,7 @@ impl Consumer {
     }
 }
 
-fn is_about(version: i16, one: &(Topic, i32, Offset), topic: &FetchableTopicResponse, data: &PartitionData) -> bool {
+fn is_about(version: i16, one: &Position, topic: &FetchableTopicResponse, data: &PartitionData) -> bool {
     let by_id = version >= requests::TOPIC_IDS_FROM;
     let same = if by_id { one.0.id == topic.topic_id } else { one.0.name == *topic.topic.0 };
     same && one.1 == data.partition_index

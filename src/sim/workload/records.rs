@@ -52,7 +52,7 @@ pub fn batch(
         let timestamp = wall_ms + i64::from(tag.number % 3);
         let value = value(tag, timestamp, batch.place.index, *bytes);
         let key = tag.number.to_be_bytes();
-        let key = (tag.number % 2 == 0).then_some(&key[..]);
+        let key = tag.number.is_multiple_of(2).then_some(&key[..]);
         builder.append(timestamp, key, Some(&value), &[]);
     }
     builder.build(0)
@@ -84,7 +84,7 @@ pub fn read(record: &Record<'_>, partition: i32) -> Result<Tag, String> {
     let mut expected = vec![0; word(24) as usize % (1 << 24)];
     fill(tag, &mut expected);
     let key = tag.number.to_be_bytes();
-    let key = (tag.number % 2 == 0).then_some(&key[..]);
+    let key = tag.number.is_multiple_of(2).then_some(&key[..]);
     let complaint = if word(0) != MAGIC || rest != expected {
         "its value is not what was written"
     } else if word(20) as i32 != partition {
