@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use serde::Serialize;
+
 use super::broker::Broker;
 use super::calls::Hurry;
 use super::connection;
@@ -40,7 +42,7 @@ pub async fn listen(broker: &Broker) -> Result<Vec<Listener>, StartError> {
 }
 
 /// The result of `future`, unless `hurry` is set first.
-async fn unless<T>(hurry: &Hurry, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn unless<T>(hurry: &Hurry, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     std::future::poll_fn(|context| {
         if hurry.poll_set(context) {
@@ -114,12 +116,17 @@ pub async fn serve_stats(broker: Rc<Broker>) {
 
 async fn send_snapshot(broker: &Rc<Broker>, socket: &Socket) {
     let snapshot = startup::snapshot(broker).await;
-    let Ok(json) = serde_json::to_vec(&snapshot) else { return };
+    send_json(broker, socket, &snapshot).await;
+}
+
+/// Sends an answer as JSON.
+pub(super) async fn send_json(broker: &Rc<Broker>, socket: &Socket, answer: &impl Serialize) {
+    let Ok(json) = serde_json::to_vec(answer) else { return };
     let Some(mut block) = broker.io.pool().try_block(json.len(), Use::Reply) else { return };
     block[..json.len()].copy_from_slice(&json);
     let mut slices = Slices::new();
     slices.push(block.into_slice(json.len()));
     if let Err(error) = socket.send(&broker.io, slices, false).await {
-        tracing::debug!(%error, "statistics could not be sent");
+        tracing::debug!(%error, "an answer could not be sent");
     }
 }

@@ -5,6 +5,7 @@
 //! let reply = coordinate::group(broker, topic, "group", input).await?; // asked at once, answered when it is durable
 //! ```
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -174,4 +175,73 @@ pub fn poll_asked<R>(
         return Poll::Ready(Err(ClientError::new(ErrorCode::NotCoordinator, message)));
     }
     Poll::Pending
+}
+
+/// What the coordinator of `group_id` answers; its topic is made if need be.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn ask_group(
+    broker: &Rc<Broker>,
+    group_id: &str,
+    input: group::machine::Input,
+) -> Result<group::machine::Reply, ClientError> {
+    prepare(broker, OFFSETS_TOPIC).await?;
+    group(broker, group_id, input).await
+}
+
+/// Asks about several groups, each partition's coordinator once, and gives the answers in the order of `ids`.
+pub async fn ask_groups<A>(
+    broker: &Rc<Broker>,
+    ids: &[String],
+    input: impl Fn(Vec<String>) -> group::machine::Input,
+    unwrap: impl Fn(group::machine::Reply) -> Vec<A>,
+) -> Vec<Result<A, ClientError>> {
+    let ready = prepare(broker, OFFSETS_TOPIC).await;
+    let mut answers: Vec<Option<Result<A, ClientError>>> = ids.iter().map(|_| None).collect();
+    let mut places: BTreeMap<PartitionId, Vec<usize>> = BTreeMap::new();
+    for (place, id) in ids.iter().enumerate() {
+        match ready.clone().and_then(|()| partition(broker, OFFSETS_TOPIC, id)) {
+            Ok(partition) => places.entry(partition).or_default().push(place),
+            Err(error) => answers[place] = Some(Err(error)),
+        }
+    }
+    // All are asked before any answer is awaited.
+    let asked: Vec<_> = places
+        .into_iter()
+        .map(|(partition, places)| {
+            let ids = places.iter().map(|place| ids[*place].clone()).collect();
+            (places, group_of_partition(broker, partition, input(ids)))
+        })
+        .collect();
+    for (places, waiting) in asked {
+        match waiting.await {
+            Ok(reply) => {
+                let told = unwrap(reply);
+                assert_eq!(told.len(), places.len(), "one answer a group");
+                places.into_iter().zip(told).for_each(|(place, told)| answers[place] = Some(Ok(told)));
+            }
+            Err(error) => places.into_iter().for_each(|place| answers[place] = Some(Err(error.clone()))),
+        }
+    }
+    answers.into_iter().map(|answer| answer.expect("each group was refused or asked about")).collect()
+}
+
+/// What every coordinator of groups answers.
+///
+/// # Errors
+/// The first reason why one does not.
+pub async fn ask_all_groups(
+    broker: &Rc<Broker>,
+    input: impl Fn() -> group::machine::Input,
+) -> Result<Vec<group::machine::Reply>, ClientError> {
+    let image = broker.image();
+    let Some(topic) = image.topic(OFFSETS_TOPIC) else { return Ok(Vec::new()) };
+    let partitions = (0..topic.partition_count()).map(|index| PartitionId { topic: topic.id, index });
+    let asked: Vec<_> = partitions.map(|partition| group_of_partition(broker, partition, input())).collect();
+    let mut replies = Vec::with_capacity(asked.len());
+    for waiting in asked {
+        replies.push(waiting.await?);
+    }
+    Ok(replies)
 }

@@ -25,6 +25,7 @@ use super::refusal::RefusalLog;
 use super::route::{self, CONTROLLER_REACTOR};
 use super::serve;
 use super::stats::{self, Counters};
+use super::why;
 use crate::base::block::Use;
 use crate::base::time::{Duration, Instant};
 use crate::io::Handle;
@@ -109,6 +110,7 @@ async fn lead(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<()
         io.spawn(accept::accept(Rc::clone(&broker), listener, number));
     }
     io.spawn(accept::serve_stats(Rc::clone(&broker)));
+    io.spawn(why::serve(Rc::clone(&broker)));
     io.spawn(sweep(Rc::clone(&broker)));
     tracing::info!(after_ms = milliseconds(&io, began), "serving");
     io.submit(Op::StopSignal).await;

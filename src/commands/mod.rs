@@ -20,6 +20,7 @@ mod options;
 mod serve;
 mod stats;
 mod topic;
+mod why;
 
 /// What a command came to: nothing, or the sentence to print before the process ends with an error.
 type Outcome = Result<(), String>;

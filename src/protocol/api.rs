@@ -70,12 +70,12 @@ apis! {
     OffsetCommit = 8, 2..=10, 8, SERVED;
     OffsetFetch = 9, 1..=10, 6, SERVED;
     FindCoordinator = 10, 0..=6, 3, SERVED;
-    JoinGroup = 11, 0..=9, 6, KNOWN;
-    Heartbeat = 12, 0..=4, 4, KNOWN;
-    LeaveGroup = 13, 0..=5, 4, KNOWN;
-    SyncGroup = 14, 0..=5, 4, KNOWN;
-    DescribeGroups = 15, 0..=6, 5, KNOWN;
-    ListGroups = 16, 0..=5, 3, KNOWN;
+    JoinGroup = 11, 0..=9, 6, SERVED;
+    Heartbeat = 12, 0..=4, 4, SERVED;
+    LeaveGroup = 13, 0..=5, 4, SERVED;
+    SyncGroup = 14, 0..=5, 4, SERVED;
+    DescribeGroups = 15, 0..=6, 5, SERVED;
+    ListGroups = 16, 0..=5, 3, SERVED;
     SaslHandshake = 17, 0..=1, NEVER, KNOWN;
     ApiVersions = 18, 0..=4, 3, SERVED;
     CreateTopics = 19, 2..=7, 5, SERVED;
@@ -101,7 +101,7 @@ apis! {
     RenewDelegationToken = 39, 1..=2, 2, KNOWN;
     ExpireDelegationToken = 40, 1..=2, 2, KNOWN;
     DescribeDelegationToken = 41, 1..=3, 2, KNOWN;
-    DeleteGroups = 42, 0..=2, 2, KNOWN;
+    DeleteGroups = 42, 0..=2, 2, SERVED;
     ElectLeaders = 43, 0..=2, 2, KNOWN;
     IncrementalAlterConfigs = 44, 0..=1, 1, SERVED;
     AlterPartitionReassignments = 45, 0..=1, 0, KNOWN;
@@ -127,8 +127,8 @@ apis! {
     DescribeTransactions = 65, 0..=0, 0, KNOWN;
     ListTransactions = 66, 0..=2, 0, KNOWN;
     AllocateProducerIds = 67, 0..=0, 0, KNOWN;
-    ConsumerGroupHeartbeat = 68, 0..=1, 0, KNOWN;
-    ConsumerGroupDescribe = 69, 0..=1, 0, KNOWN;
+    ConsumerGroupHeartbeat = 68, 0..=1, 0, SERVED;
+    ConsumerGroupDescribe = 69, 0..=1, 0, SERVED;
     ControllerRegistration = 70, 0..=0, 0, KNOWN;
     GetTelemetrySubscriptions = 71, 0..=0, 0, KNOWN;
     PushTelemetry = 72, 0..=0, 0, KNOWN;

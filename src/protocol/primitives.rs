@@ -387,6 +387,17 @@ impl Writer {
         self.bytes.is_empty()
     }
 
+    /// An `i8`.
+    pub fn i8(&mut self, value: i8) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// A byte field.
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.wide_length(Some(value.len()));
+        self.bytes.extend_from_slice(value);
+    }
+
     /// An `i16`.
     pub fn i16(&mut self, value: i16) {
         self.bytes.extend_from_slice(&value.to_be_bytes());

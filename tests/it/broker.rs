@@ -5,6 +5,7 @@
 mod admin;
 mod client;
 mod consume;
+mod groups;
 mod load;
 mod offsets;
 mod process;

@@ -1,5 +1,6 @@
 //! What of the broker's configuration the coordinators of groups follow.
 
+use super::settings::GroupSettings;
 use crate::base::time::Duration;
 use crate::metadata::config::layers::Layers;
 
@@ -12,6 +13,8 @@ pub struct GroupConfig {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`.
     pub offsets_check_interval: Duration,
+    /// How groups are run.
+    pub membership: GroupSettings,
 }
 
 impl GroupConfig {
@@ -22,6 +25,7 @@ impl GroupConfig {
             offset_metadata_bytes_max: natural("offset.metadata.max.bytes") as usize,
             offsets_retention_ms: layers.whole("offsets.retention.minutes").saturating_mul(60_000),
             offsets_check_interval: Duration::from_millis(natural("offsets.retention.check.interval.ms")),
+            membership: GroupSettings::resolve(layers),
         }
     }
 }

@@ -1,17 +1,26 @@
 //! The state machine of one partition of `__consumer_offsets`: which request goes where, and which record.
 
 use super::config::GroupConfig;
+use super::groups::Groups;
+use super::history::Rebalance;
+use super::membership::admin::Filter;
 use super::offset_record::OffsetKey;
 use super::offsets::Offsets;
+use super::records::Key;
+use super::request::MembershipReply;
 use crate::base::time::Instant;
 use crate::coordinator::machine::{CoordinatorRecord, Effects, Machine, ReplyTo, Situation, TransactionOf};
 use crate::coordinator::record::version_of;
 use crate::metadata::delta::Changes;
-use crate::model::error_code::{ClientError, ErrorCode};
+use crate::model::error_code::ClientError;
+use crate::protocol::messages::consumer_group_describe_response;
+use crate::protocol::messages::describe_groups_response::DescribedGroup;
+use crate::protocol::messages::list_groups_response::ListedGroup;
 use crate::protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use crate::protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use crate::protocol::messages::{
-    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, TxnOffsetCommitRequest,
+    ConsumerGroupHeartbeatRequest, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, SyncGroupRequest, TxnOffsetCommitRequest,
     TxnOffsetCommitResponse,
 };
 
@@ -42,6 +51,26 @@ pub enum Input {
     },
     /// Forget offsets (KIP-496).
     OffsetDelete(Box<OffsetDeleteRequest>),
+    /// Join a group by the classic protocol.
+    JoinGroup(Caller, Box<JoinGroupRequest>),
+    /// Bring or get the assignment of the classic protocol.
+    SyncGroup(Box<SyncGroupRequest>),
+    /// Stay in, by the classic protocol.
+    Heartbeat(Box<HeartbeatRequest>),
+    /// Leave; the members are listed, in all versions.
+    LeaveGroup(Box<LeaveGroupRequest>),
+    /// Join, stay in or leave by the consumer protocol (KIP-848).
+    ConsumerGroupHeartbeat(Caller, Box<ConsumerGroupHeartbeatRequest>),
+    /// The groups that there are.
+    ListGroups(Filter),
+    /// Groups of the classic protocol, by their ids.
+    DescribeGroups(Caller, Vec<String>),
+    /// Groups of the consumer protocol, by their ids.
+    ConsumerGroupDescribe(Vec<String>),
+    /// Delete groups with their offsets.
+    DeleteGroups(Vec<String>),
+    /// Why a group rebalanced lately.
+    Rebalances(String),
 }
 
 /// What it answers, for each request its own; an error is of the request as a whole.
@@ -55,6 +84,18 @@ pub enum Reply {
     OffsetFetch(Result<OffsetFetchResponseGroup, ClientError>),
     /// To [`Input::OffsetDelete`].
     OffsetDelete(Result<OffsetDeleteResponse, ClientError>),
+    /// To requests about membership.
+    Membership(MembershipReply),
+    /// To [`Input::ListGroups`].
+    ListGroups(Vec<ListedGroup>),
+    /// To [`Input::DescribeGroups`].
+    DescribeGroups(Vec<DescribedGroup>),
+    /// To [`Input::ConsumerGroupDescribe`].
+    ConsumerGroupDescribe(Vec<consumer_group_describe_response::DescribedGroup>),
+    /// To [`Input::DeleteGroups`], one result a group.
+    DeleteGroups(Vec<Result<(), ClientError>>),
+    /// To [`Input::Rebalances`]; none if there is no such group.
+    Rebalances(Option<Vec<Rebalance>>),
 }
 
 /// Groups of one partition.
@@ -63,6 +104,8 @@ pub struct GroupMachine {
     pub(super) config: GroupConfig,
     /// How far they have come.
     pub(super) offsets: Offsets,
+    /// Who is in them.
+    pub(super) groups: Groups,
 }
 
 /// Who wants to commit, for the group to decide whether it may.
@@ -82,32 +125,23 @@ pub struct Committer<'a> {
     pub api_version: i16,
 }
 
-/// The first version of OffsetCommit that says when there is no such group (KIP-848).
-const GROUP_NOT_FOUND_FROM: i16 = 9;
-
 impl GroupMachine {
     /// A machine without any group.
     pub fn new(config: GroupConfig) -> GroupMachine {
-        GroupMachine { config, offsets: Offsets::default() }
+        let groups = Groups::new(config.membership.clone());
+        GroupMachine { config, offsets: Offsets::default(), groups }
     }
 
     /// The committed offsets.
     pub fn offsets(&self) -> &Offsets {
         &self.offsets
     }
+}
 
-    /// Whether the group lets `committer` commit. A group that does not exist takes commits from those who are no members.
-    pub(super) fn check_commit(&self, committer: &Committer<'_>) -> Result<(), ClientError> {
-        if committer.generation < 0 {
-            return Ok(());
-        }
-        let code = if committer.api_version >= GROUP_NOT_FOUND_FROM && !committer.in_transaction {
-            ErrorCode::GroupIdNotFound
-        } else {
-            ErrorCode::IllegalGeneration
-        };
-        Err(ClientError::new(code, format!("there is no group '{}': join it before you commit", committer.group)))
-    }
+/// The effects of a decision about membership as the machine's.
+fn membership(effects: Effects<MembershipReply>) -> Effects<Reply> {
+    let replies = effects.replies.into_iter().map(|(to, reply)| (to, Reply::Membership(reply))).collect();
+    Effects { records: effects.records, transaction: effects.transaction, replies }
 }
 
 impl Machine for GroupMachine {
@@ -121,15 +155,34 @@ impl Machine for GroupMachine {
                 self.commit_offsets_in_transaction(situation, &caller, &request, to)
             }
             Input::OffsetFetch { group, require_stable } => {
-                Effects::reply(to, Reply::OffsetFetch(Ok(self.offsets.fetch(&group, require_stable))))
+                let fetched = self.fetch_offsets(&group, require_stable);
+                Effects::reply(to, Reply::OffsetFetch(fetched))
             }
             Input::OffsetDelete(request) => self.delete_offsets(&request, to),
+            Input::JoinGroup(caller, request) => membership(self.groups.join(situation, caller, &request, to)),
+            Input::SyncGroup(request) => membership(self.groups.sync(situation, &request, to)),
+            Input::Heartbeat(request) => membership(self.groups.heartbeat(situation, &request, to)),
+            Input::LeaveGroup(request) => membership(self.groups.leave(situation, &request, to)),
+            Input::ConsumerGroupHeartbeat(caller, request) => {
+                membership(self.groups.consumer_heartbeat(situation, &caller, &request, to))
+            }
+            Input::ListGroups(filter) => Effects::reply(to, Reply::ListGroups(self.list_groups(&filter))),
+            Input::DescribeGroups(caller, ids) => {
+                Effects::reply(to, Reply::DescribeGroups(self.describe_groups(&ids, caller.api_version)))
+            }
+            Input::ConsumerGroupDescribe(ids) => {
+                let groups = ids.iter().map(|id| self.groups.describe_consumer(situation, id)).collect();
+                Effects::reply(to, Reply::ConsumerGroupDescribe(groups))
+            }
+            Input::DeleteGroups(ids) => self.delete_groups(&ids, to),
+            Input::Rebalances(id) => Effects::reply(to, Reply::Rebalances(self.rebalances(&id))),
         }
     }
 
     fn replay(&mut self, key: &[u8], value: Option<&[u8]>, transaction: Option<TransactionOf>) -> Result<(), String> {
         match version_of(key) {
             Some(version) if OffsetKey::is_version(version) => self.offsets.replay(key, value, transaction),
+            Some(version) if Key::is_known(version) => self.groups.replay(key, value),
             Some(version) => Err(format!("no record has keys of version {version}")),
             None => Err("a key without a version".to_owned()),
         }
@@ -141,30 +194,37 @@ impl Machine for GroupMachine {
 
     fn loaded(&mut self, situation: &Situation<'_>) -> Effects<Reply> {
         self.offsets.schedule_expiry(situation.now + self.config.offsets_check_interval);
-        let records = self.offsets.of_missing_topics(situation.image);
-        Effects { records, ..Effects::default() }
+        let mut effects = membership(self.groups.loaded(situation));
+        effects.records.extend(self.offsets.of_missing_topics(situation.image));
+        effects
     }
 
     fn image_changed(&mut self, _situation: &Situation<'_>, changes: &Changes) -> Effects<Reply> {
+        let names_changed = !changes.created_topics.is_empty() || !changes.removed_topics.is_empty();
+        if names_changed || !changes.created_partitions.is_empty() || !changes.removed_partitions.is_empty() {
+            self.groups.topics_changed(names_changed);
+        }
         let records = self.offsets.of_removed_topics(&changes.removed_topics);
         Effects { records, ..Effects::default() }
     }
 
     fn on_time(&mut self, situation: &Situation<'_>) -> Effects<Reply> {
-        let mut effects = Effects::default();
+        let mut effects = membership(self.groups.on_time(situation));
         if self.offsets.expiry_due().is_some_and(|due| due <= situation.now) {
-            effects.records = self.expired_offsets(situation.wall_ms);
+            effects.records.extend(self.expired_offsets(situation.wall_ms));
             self.offsets.schedule_expiry(situation.now + self.config.offsets_check_interval);
         }
         effects
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.offsets.expiry_due()
+        [self.offsets.expiry_due(), self.groups.next_deadline()].into_iter().flatten().min()
     }
 
     fn snapshot(&self) -> Vec<CoordinatorRecord> {
-        self.offsets.snapshot()
+        let mut records = self.groups.snapshot();
+        records.extend(self.offsets.snapshot());
+        records
     }
 
     fn has_pending_transactions(&self) -> bool {

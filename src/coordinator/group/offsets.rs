@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::machine::{Caller, Committer, GroupMachine, Reply};
+use super::membership::fencing::Expiry;
 use super::offset_record::{CommittedOffset, OffsetKey};
 use crate::base::time::Instant;
 use crate::coordinator::machine::{CoordinatorRecord, Effects, ReplyTo, Situation, TransactionOf};
@@ -145,6 +146,11 @@ impl Offsets {
     /// Whether transactions are open.
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Whether a transaction is open that commits offsets of the group.
+    pub fn has_pending_of(&self, group: &str) -> bool {
+        self.pending.values().any(|groups| groups.contains_key(group))
     }
 
     fn is_pending(&self, key: &OffsetKey<'_>) -> bool {
@@ -331,7 +337,7 @@ impl GroupMachine {
     }
 
     pub(super) fn commit_offsets(
-        &self,
+        &mut self,
         situation: &Situation<'_>,
         caller: &Caller,
         request: &OffsetCommitRequest,
@@ -345,7 +351,10 @@ impl GroupMachine {
             in_transaction: false,
             api_version: caller.api_version,
         };
-        if let Err(error) = self.check_commit(&committer) {
+        let partitions = request.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index))
+        });
+        if let Err(error) = self.check_commit(situation, &committer, partitions) {
             return Effects::reply(to, Reply::OffsetCommit(Err(error)));
         }
         let mut commits = self.commits(situation, &request.group_id.0, request.retention_time_ms);
@@ -373,7 +382,7 @@ impl GroupMachine {
     }
 
     pub(super) fn commit_offsets_in_transaction(
-        &self,
+        &mut self,
         situation: &Situation<'_>,
         caller: &Caller,
         request: &TxnOffsetCommitRequest,
@@ -387,8 +396,11 @@ impl GroupMachine {
             in_transaction: true,
             api_version: caller.api_version,
         };
-        if let Err(error) = self.check_commit(&committer) {
-            return Effects::reply(to, Reply::TxnOffsetCommit(Err(error)));
+        let partitions = request.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index))
+        });
+        if let Err(error) = self.check_commit(situation, &committer, partitions) {
+            return Effects::reply(to, Reply::TxnOffsetCommit(Err(in_transaction(error))));
         }
         let mut commits = self.commits(situation, &request.group_id.0, DEFAULT_RETENTION);
         let topics = request.topics.iter().map(|topic| {
@@ -418,15 +430,24 @@ impl GroupMachine {
 
     pub(super) fn delete_offsets(&self, request: &OffsetDeleteRequest, to: ReplyTo) -> Effects<Reply> {
         let group = &*request.group_id.0;
-        if !self.offsets.has_group(group) {
+        if !self.offsets.has_group(group) && self.groups.get(group).is_none() {
             let message = format!("there is no group '{group}'");
             let error = ClientError::new(ErrorCode::GroupIdNotFound, message);
             return Effects::reply(to, Reply::OffsetDelete(Err(error)));
         }
+        if let Err(error) = self.groups.check_offset_delete(group) {
+            return Effects::reply(to, Reply::OffsetDelete(Err(error)));
+        }
         let mut records = Vec::new();
         let topics = request.topics.iter().map(|topic| {
+            let is_in_use = self.groups.is_subscribed_to(group, &topic.name);
             let partitions = topic.partitions.iter().map(|partition| {
                 let key = OffsetKey { group, topic: &topic.name.0, partition: partition.partition_index };
+                if is_in_use {
+                    return OffsetDeleteResponsePartition::default()
+                        .with_partition_index(partition.partition_index)
+                        .with_error_code(ErrorCode::GroupSubscribedToTopic.code());
+                }
                 if entry(&self.offsets.committed, &key).is_some() || self.offsets.is_pending(&key) {
                     records.push(key.tombstone());
                 }
@@ -439,17 +460,80 @@ impl GroupMachine {
         Effects { records, transaction: None, replies: vec![(to, Reply::OffsetDelete(Ok(response)))] }
     }
 
-    /// The records that forget what has expired (KIP-211): offsets of groups that nobody is in, `offsets.retention.minutes`
-    /// after their commit, or when the client said.
+    /// The group's offsets, for a member only in its present epoch (KIP-848).
+    pub(super) fn fetch_offsets(
+        &self,
+        wanted: &OffsetFetchRequestGroup,
+        require_stable: bool,
+    ) -> Result<OffsetFetchResponseGroup, ClientError> {
+        let member = wanted.member_id.as_ref().map(|id| id.as_str());
+        self.groups.check_fetch(&wanted.group_id, member, wanted.member_epoch)?;
+        Ok(self.offsets.fetch(wanted, require_stable))
+    }
+
+    /// Whether the group lets `committer` commit the offsets of `partitions`, given by the names of their topics.
+    fn check_commit<'a>(
+        &mut self,
+        situation: &Situation<'_>,
+        committer: &Committer<'_>,
+        mut partitions: impl Iterator<Item = (&'a str, PartitionIndex)>,
+    ) -> Result<(), ClientError> {
+        let right = self.groups.check_commit(situation, committer)?;
+        partitions.try_for_each(|(topic, index)| {
+            let topic = situation.image.topic(topic).map_or(TopicId::nil(), |topic| topic.id);
+            right.check(topic, index)
+        })
+    }
+
+    /// The records that forget what has expired (KIP-211): offsets of topics that nobody in the group subscribes to,
+    /// `offsets.retention.minutes` after their commit or after the group was left empty, or when the client said. A group without members
+    /// goes with its last offset.
     pub(super) fn expired_offsets(&self, wall_ms: Timestamp) -> Vec<CoordinatorRecord> {
+        let mut records = Vec::new();
+        let ids: BTreeSet<&str> = self.offsets.groups().chain(self.groups.iter().map(|(id, _)| &**id)).collect();
+        for group in ids {
+            if records.len() >= EXPIRED_PER_LOOK_MAX {
+                break;
+            }
+            let room = EXPIRED_PER_LOOK_MAX - records.len();
+            let all_go = self.expire_group(group, wall_ms, room, &mut records);
+            if all_go && self.groups.is_without_members(group) {
+                records.extend(self.groups.tombstones(group));
+            }
+        }
+        records
+    }
+
+    /// Adds the tombstones of a group's expired offsets, `room` at most; whether nothing is left of them.
+    fn expire_group(&self, group: &str, wall_ms: Timestamp, room: usize, records: &mut Vec<CoordinatorRecord>) -> bool {
+        let base = match self.groups.expiry(group) {
+            Expiry::Never => return false,
+            Expiry::FromCommit => Timestamp::MIN,
+            Expiry::Since(since) => since,
+        };
         let is_expired = |committed: &CommittedOffset| match committed.expire_ms {
             Some(expire_ms) => wall_ms >= expire_ms,
-            None => wall_ms.saturating_sub(committed.commit_ms) >= self.config.offsets_retention_ms,
+            None => wall_ms.saturating_sub(committed.commit_ms.max(base)) >= self.config.offsets_retention_ms,
         };
-        entries(&self.offsets.committed)
-            .filter(|(key, entry)| is_expired(&entry.committed) && !self.offsets.is_pending(key))
-            .take(EXPIRED_PER_LOOK_MAX)
-            .map(|(key, _)| key.tombstone())
-            .collect()
+        let (mut all_go, mut count) = (!self.offsets.has_pending_of(group), 0);
+        for (topic, partition, committed) in self.offsets.of_group(group) {
+            let key = OffsetKey { group, topic, partition };
+            let is_kept = self.offsets.is_pending(&key) || self.groups.is_subscribed_to(group, topic);
+            if is_kept || count == room || !is_expired(committed) {
+                all_go = false;
+                continue;
+            }
+            count += 1;
+            records.push(key.tombstone());
+        }
+        all_go
+    }
+}
+
+/// A transaction's offsets are refused in the words that producers know.
+fn in_transaction(error: ClientError) -> ClientError {
+    match error.code {
+        ErrorCode::StaleMemberEpoch => ClientError::new(ErrorCode::IllegalGeneration, error.message),
+        _ => error,
     }
 }

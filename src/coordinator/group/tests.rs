@@ -3,6 +3,7 @@
 use super::config::GroupConfig;
 use super::machine::{Caller, GroupMachine, Input, Reply};
 use super::offset_record::{CommittedOffset, OffsetKey};
+use super::settings::GroupSettings;
 use crate::base::time::{Duration, Instant};
 use crate::coordinator::machine::{Effects, Machine, ReplyTo, Situation, TransactionOf};
 use crate::metadata::image::Image;
@@ -37,6 +38,7 @@ impl Fixture {
             offset_metadata_bytes_max: 10,
             offsets_retention_ms: RETENTION_MS,
             offsets_check_interval: Duration::from_secs(600),
+            membership: GroupSettings::default(),
         };
         Fixture { machine: GroupMachine::new(config), image: Image::empty(), wall_ms: 1000 }
     }

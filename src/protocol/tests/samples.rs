@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions as HeldPartitions;
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
@@ -13,6 +14,8 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -21,6 +24,7 @@ use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Request, StrBytes};
 
@@ -62,6 +66,15 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     (2..=9).for_each(|version| visitor.visit(version, offset_commit(version)));
     (1..=9).for_each(|version| visitor.visit(version, offset_fetch(version)));
     visitor.visit(0, offset_delete());
+    (0..=9).for_each(|version| visitor.visit(version, join_group(version)));
+    (0..=5).for_each(|version| visitor.visit(version, sync_group(version)));
+    (0..=4).for_each(|version| visitor.visit(version, heartbeat(version)));
+    (0..=5).for_each(|version| visitor.visit(version, leave_group(version)));
+    (0..=6).for_each(|version| visitor.visit(version, describe_groups(version)));
+    (0..=5).for_each(|version| visitor.visit(version, list_groups(version)));
+    (0..=2).for_each(|version| visitor.visit(version, delete_groups()));
+    (0..=1).for_each(|version| visitor.visit(version, consumer_group_heartbeat(version)));
+    (0..=1).for_each(|version| visitor.visit(version, consumer_group_describe()));
 }
 
 fn api_versions(version: i16) -> ApiVersionsRequest {
@@ -263,4 +276,93 @@ fn offset_delete() -> OffsetDeleteRequest {
     let partition = OffsetDeleteRequestPartition::default().with_partition_index(2);
     let orders = OffsetDeleteRequestTopic::default().with_name(topic("orders")).with_partitions(vec![partition]);
     OffsetDeleteRequest::default().with_group_id(GroupId(text("billing"))).with_topics(vec![orders.clone(), orders])
+}
+
+fn join_group(version: i16) -> JoinGroupRequest {
+    let protocol = |name: &'static str| {
+        JoinGroupRequestProtocol::default().with_name(text(name)).with_metadata(vec![0, 1, 2, 3].into())
+    };
+    JoinGroupRequest::default()
+        .with_group_id(GroupId(text("billing")))
+        .with_session_timeout_ms(45_000)
+        .with_rebalance_timeout_ms(if version >= 1 { 300_000 } else { -1 })
+        .with_member_id(text("member-1"))
+        .with_group_instance_id((version >= 5).then(|| text("static-1")))
+        .with_protocol_type(text("consumer"))
+        .with_protocols(vec![protocol("range"), protocol("cooperative-sticky")])
+        .with_reason((version >= 8).then(|| text("first poll")))
+}
+
+fn sync_group(version: i16) -> SyncGroupRequest {
+    let part = |member: &'static str| {
+        SyncGroupRequestAssignment::default().with_member_id(text(member)).with_assignment(vec![4, 5, 6].into())
+    };
+    SyncGroupRequest::default()
+        .with_group_id(GroupId(text("billing")))
+        .with_generation_id(3)
+        .with_member_id(text("member-1"))
+        .with_group_instance_id((version >= 3).then(|| text("static-1")))
+        .with_protocol_type((version >= 5).then(|| text("consumer")))
+        .with_protocol_name((version >= 5).then(|| text("range")))
+        .with_assignments(vec![part("member-1"), part("member-2")])
+}
+
+fn heartbeat(version: i16) -> HeartbeatRequest {
+    HeartbeatRequest::default()
+        .with_group_id(GroupId(text("billing")))
+        .with_generation_id(3)
+        .with_member_id(text("member-1"))
+        .with_group_instance_id((version >= 3).then(|| text("static-1")))
+}
+
+fn leave_group(version: i16) -> LeaveGroupRequest {
+    let request = LeaveGroupRequest::default().with_group_id(GroupId(text("billing")));
+    if version < 3 {
+        return request.with_member_id(text("member-1"));
+    }
+    let member = MemberIdentity::default()
+        .with_member_id(text("member-1"))
+        .with_group_instance_id(Some(text("static-1")))
+        .with_reason((version >= 5).then(|| text("closing")));
+    request.with_members(vec![member.clone(), member])
+}
+
+fn describe_groups(version: i16) -> DescribeGroupsRequest {
+    DescribeGroupsRequest::default()
+        .with_groups(vec![GroupId(text("billing")), GroupId(text("audit"))])
+        .with_include_authorized_operations(version >= 3)
+}
+
+fn list_groups(version: i16) -> ListGroupsRequest {
+    let texts = |wanted: bool, values: [&'static str; 2]| {
+        if wanted { values.map(text).to_vec() } else { Vec::new() }
+    };
+    ListGroupsRequest::default()
+        .with_states_filter(texts(version >= 4, ["Stable", "Empty"]))
+        .with_types_filter(texts(version >= 5, ["classic", "consumer"]))
+}
+
+fn delete_groups() -> DeleteGroupsRequest {
+    DeleteGroupsRequest::default().with_groups_names(vec![GroupId(text("billing")), GroupId(text("audit"))])
+}
+
+fn consumer_group_heartbeat(version: i16) -> ConsumerGroupHeartbeatRequest {
+    let held = HeldPartitions::default().with_topic_id(uuid::Uuid::from_u128(7)).with_partitions(vec![0, 1, 2]);
+    ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(GroupId(text("billing")))
+        .with_member_id(text("member-1"))
+        .with_member_epoch(4)
+        .with_instance_id(Some(text("static-1")))
+        .with_rack_id(Some(text("rack-1")))
+        .with_rebalance_timeout_ms(300_000)
+        .with_subscribed_topic_names(Some(vec![topic("orders"), topic("payments")]))
+        .with_subscribed_topic_regex((version >= 1).then(|| text("orders-.*")))
+        .with_server_assignor(Some(text("uniform")))
+        .with_topic_partitions(Some(vec![held.clone(), held]))
+}
+
+fn consumer_group_describe() -> ConsumerGroupDescribeRequest {
+    ConsumerGroupDescribeRequest::default()
+        .with_group_ids(vec![GroupId(text("billing")), GroupId(text("audit"))])
+        .with_include_authorized_operations(true)
 }

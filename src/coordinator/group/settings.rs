@@ -1,0 +1,127 @@
+//! What the group coordinators run with, resolved from the broker's configuration.
+
+use crate::base::time::Duration;
+use crate::metadata::config::definition::Value;
+use crate::metadata::config::layers::Layers;
+use crate::metadata::image::{Configs, Image};
+
+/// Which way groups in use may change their protocol (`group.consumer.migration.policy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MigrationPolicy {
+    /// Classic groups may become consumer groups.
+    pub upgrade: bool,
+    /// Consumer groups may become classic groups.
+    pub downgrade: bool,
+}
+
+impl MigrationPolicy {
+    fn parse(text: &str) -> MigrationPolicy {
+        match text.to_ascii_lowercase().as_str() {
+            "disabled" => MigrationPolicy { upgrade: false, downgrade: false },
+            "upgrade" => MigrationPolicy { upgrade: true, downgrade: false },
+            "downgrade" => MigrationPolicy { upgrade: false, downgrade: true },
+            _ => MigrationPolicy { upgrade: true, downgrade: true },
+        }
+    }
+
+    /// Whether groups in use keep their protocol.
+    pub fn is_disabled(self) -> bool {
+        !self.upgrade && !self.downgrade
+    }
+}
+
+/// How a classic group is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassicSettings {
+    /// Smallest session timeout a member may ask for, in milliseconds.
+    pub session_timeout_ms_min: i64,
+    /// Largest session timeout a member may ask for, in milliseconds.
+    pub session_timeout_ms_max: i64,
+    /// How long a new group waits for more members before its first rebalance.
+    pub initial_rebalance_delay: Duration,
+    /// Most members of a group.
+    pub size_max: usize,
+}
+
+/// How a consumer group is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerSettings {
+    /// How long a member may be silent.
+    pub session_timeout: Duration,
+    /// How often members are told to send heartbeats, in milliseconds.
+    pub heartbeat_interval_ms: i32,
+    /// Most members of a group.
+    pub size_max: usize,
+    /// Shortest time between two target assignments, in milliseconds (KIP-1263).
+    pub assignment_interval_ms: i64,
+    /// The assignors on offer, the default first.
+    pub assignors: Vec<String>,
+    /// Which way groups in use may change their protocol.
+    pub migration: MigrationPolicy,
+}
+
+/// How groups are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// Groups of the classic protocol.
+    pub classic: ClassicSettings,
+    /// Groups of the consumer protocol.
+    pub consumer: ConsumerSettings,
+}
+
+impl Default for GroupSettings {
+    /// Kafka's defaults.
+    fn default() -> GroupSettings {
+        let (image, statics) = (Image::empty(), Configs::new());
+        GroupSettings::resolve(&Layers::new(&image, &statics, 0))
+    }
+}
+
+impl GroupSettings {
+    /// The settings by the layers of a broker's configuration.
+    pub fn resolve(layers: &Layers<'_>) -> GroupSettings {
+        let size = |name| usize::try_from(layers.whole(name)).unwrap_or(usize::MAX);
+        let consumer = |name: &str| layers.whole(&format!("group.consumer.{name}"));
+        let bounded =
+            |name: &str, min: &str, max: &str| consumer(name).clamp(consumer(min), consumer(max).max(consumer(min)));
+        let heartbeat = bounded("heartbeat.interval.ms", "min.heartbeat.interval.ms", "max.heartbeat.interval.ms");
+        let session = bounded("session.timeout.ms", "min.session.timeout.ms", "max.session.timeout.ms");
+        let assignment = bounded("assignment.interval.ms", "min.assignment.interval.ms", "max.assignment.interval.ms");
+        GroupSettings {
+            classic: ClassicSettings {
+                session_timeout_ms_min: layers.whole("group.min.session.timeout.ms"),
+                session_timeout_ms_max: layers.whole("group.max.session.timeout.ms"),
+                initial_rebalance_delay: milliseconds(layers.whole("group.initial.rebalance.delay.ms")),
+                size_max: size("group.max.size"),
+            },
+            consumer: ConsumerSettings {
+                session_timeout: milliseconds(session),
+                heartbeat_interval_ms: i32::try_from(heartbeat).unwrap_or(i32::MAX),
+                size_max: size("group.consumer.max.size"),
+                assignment_interval_ms: assignment,
+                assignors: assignors(layers),
+                migration: MigrationPolicy::parse(&text(layers, "group.consumer.migration.policy")),
+            },
+        }
+    }
+}
+
+/// The assignors of the configuration that this broker has; all that it has where none is.
+fn assignors(layers: &Layers<'_>) -> Vec<String> {
+    let configured = match layers.value("group.consumer.assignors") {
+        Some(Value::List(names)) => names,
+        _ => Vec::new(),
+    };
+    let known: Vec<String> =
+        configured.into_iter().filter(|name| super::consumer::assignor::NAMES.contains(&name.as_str())).collect();
+    if known.is_empty() { super::consumer::assignor::NAMES.map(str::to_owned).to_vec() } else { known }
+}
+
+fn text(layers: &Layers<'_>, name: &str) -> String {
+    layers.value(name).map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// A number of milliseconds as a duration; nothing below zero.
+pub fn milliseconds(count: impl Into<i64>) -> Duration {
+    Duration::from_millis(count.into().max(0).unsigned_abs())
+}
