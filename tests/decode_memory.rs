@@ -8,11 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use flumen::protocol::frame::{SIZE_FIELD_BYTES, request_header};
 use flumen::protocol::message::{BODY_BYTES_MAX, decode_request};
 use flumen::protocol::{client, fetch, produce};
+use flumen::record::{BatchBuilder, Compression, HEADER_BYTES, LENGTH_PREFIX_BYTES, Rules, validate};
 use kafka_protocol::messages::MetadataRequest;
 use kafka_protocol::protocol::Request;
 
+#[path = "it/fuzz/mutate.rs"]
+mod mutate;
 #[path = "../src/protocol/tests/samples.rs"]
 mod samples;
+
+/// Mutations of each sample.
+const MUTATIONS: usize = 60;
 
 /// Counts the bytes that live and the most that ever did. The counts are of the whole process, so one test measures.
 struct Counting;
@@ -51,11 +57,11 @@ fn peak_bytes<T>(work: impl FnOnce() -> T) -> usize {
 /// element, a few levels deep.
 const SMALL_REQUEST_PEAK_BYTES_MAX: usize = 4 << 20;
 
-/// Claims impossible numbers of elements at every position of every sample.
-#[derive(Default)]
+/// Claims impossible numbers of elements at every position of every sample, and mutates each in any way.
 struct Lengths {
     decodings: usize,
     peak_bytes: usize,
+    mutator: mutate::Mutator,
 }
 
 impl samples::Visitor for Lengths {
@@ -81,6 +87,39 @@ impl samples::Visitor for Lengths {
                 self.decodings += 1;
             }
         }
+        for _ in 0..MUTATIONS {
+            let mut body = frame[body_at..].to_vec();
+            self.mutator.mutate(&mut body, 0, frame);
+            let peak = peak_bytes(|| decode_request::<R>(version, &body));
+            assert!(peak < SMALL_REQUEST_PEAK_BYTES_MAX, "{} {version}: {peak} bytes for {body:02x?}", R::KEY);
+            self.decodings += 1;
+        }
+    }
+}
+
+/// What walking a mutated batch of a few hundred bytes may reserve, beyond what its records decompress to.
+const SMALL_BATCH_PEAK_BYTES_MAX: usize = 20 << 20;
+
+/// Mutates the records of small batches of every codec, with right lengths and checksums, and has all of them walked.
+fn walk_mutated_batches() {
+    let mut mutator = mutate::Mutator::new(3);
+    let rules = Rules { walk_compressed: true, ..Rules::default() };
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let mut builder = BatchBuilder::new().compression(Compression::from_name(codec).expect("a codec"));
+        for number in 0..10 {
+            builder.append(number, Some(b"key"), Some("value ".repeat(number as usize).as_bytes()), &[]);
+        }
+        let batch = builder.build(0);
+        for _ in 0..1500 {
+            let mut changed = batch.clone();
+            mutator.mutate(&mut changed, HEADER_BYTES, &batch);
+            let length = (changed.len() - LENGTH_PREFIX_BYTES) as i32;
+            changed[8..12].copy_from_slice(&length.to_be_bytes());
+            let crc = crc32c::crc32c(&changed[21..]);
+            changed[17..21].copy_from_slice(&crc.to_be_bytes());
+            let peak = peak_bytes(|| validate(&changed, &rules, 100));
+            assert!(peak < SMALL_BATCH_PEAK_BYTES_MAX, "{codec}: {peak} bytes for {changed:02x?}");
+        }
     }
 }
 
@@ -98,10 +137,11 @@ fn empty_topics(version: i16) -> Vec<u8> {
 
 #[test]
 fn requests_cannot_reserve_much_more_than_they_bring() {
-    let mut lengths = Lengths::default();
+    let mut lengths = Lengths { decodings: 0, peak_bytes: 0, mutator: mutate::Mutator::new(7) };
     samples::visit_all(&mut lengths);
     assert!(lengths.decodings > 10_000, "{} decodings", lengths.decodings);
     assert!(lengths.peak_bytes > 1000, "the allocator counts");
+    walk_mutated_batches();
 
     // As many topics without a name as Metadata 1 allows: two bytes each on the wire.
     let mut body = (1i32 << 20).to_be_bytes().to_vec();

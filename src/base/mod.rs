@@ -2,7 +2,7 @@
 //!
 //! **Owns:** aligned, pooled, counted memory ([`block`]: the one buffer type of the broker), bounded queues
 //! ([`bounded`]), split random streams ([`prng`]), hash maps whose order never depends on the process ([`map`]),
-//! sizes ([`units`]) and points in time ([`time`]), local one-shot cells ([`oneshot`]).
+//! sizes ([`units`]) and points in time ([`time`]), local one-shot cells ([`oneshot`]) and turns ([`turnstile`]).
 //!
 //! **Never:** reads a clock, touches a file or a socket, or names a Kafka noun.
 //!
@@ -14,4 +14,5 @@ pub mod map;
 pub mod oneshot;
 pub mod prng;
 pub mod time;
+pub mod turnstile;
 pub mod units;

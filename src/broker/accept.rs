@@ -122,7 +122,8 @@ async fn send_snapshot(broker: &Rc<Broker>, socket: &Socket) {
 /// Sends an answer as JSON.
 pub(super) async fn send_json(broker: &Rc<Broker>, socket: &Socket, answer: &impl Serialize) {
     let Ok(json) = serde_json::to_vec(answer) else { return };
-    let Some(mut block) = broker.io.pool().try_block(json.len(), Use::Reply) else { return };
+    // Whoever asks when memory is short asks for that reason.
+    let Some(mut block) = broker.io.pool().block_unlimited(json.len(), Use::Reply) else { return };
     block[..json.len()].copy_from_slice(&json);
     let mut slices = Slices::new();
     slices.push(block.into_slice(json.len()));

@@ -23,6 +23,7 @@ pub mod dispatch;
 pub mod fetch_session;
 pub mod handlers;
 pub mod hosting;
+mod identity;
 pub mod input;
 pub mod lag;
 pub mod message;

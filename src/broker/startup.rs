@@ -18,6 +18,7 @@ use super::controller::{Command, Controller, Decided, decide, fresh_uuid};
 use super::coordinators::Coordinators;
 use super::fetch_session::Sessions;
 use super::hosting;
+use super::identity;
 use super::lag;
 use super::message::{Answer, Ask, Message, Start};
 use super::metadata_log;
@@ -103,6 +104,7 @@ async fn lead(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<()
     let began = io.now();
     let broker = bring_up(&io, &mesh, &config, began).await?;
     introduce(&broker).await?;
+    identity::note(&io, &config, &broker.image()).await?;
     let listeners = accept::listen(&broker).await?;
     for (number, listener) in listeners.into_iter().enumerate() {
         let address = listener.address().map_or_else(String::new, |address| address.to_string());
@@ -139,6 +141,7 @@ async fn bring_up(
     let shards = start(io, storage, own).await.map_err(failed)?;
     let metadata = metadata_log::open(&shards);
     let image = Arc::new(metadata_log::replay(io, &metadata).await.map_err(StartError)?);
+    identity::check(io, config, &image).await?;
     let broker = new_broker(io.clone(), mesh.clone(), Arc::clone(config), shards, &image);
     io.spawn(serve::serve_for_ever(Rc::clone(&broker)));
     let calls: Vec<_> = parts

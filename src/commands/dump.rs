@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use flumen::log::directory::{Kind, file_name, parse_file_name};
+use flumen::log::directory::{DOOMED_SUFFIX, Kind, file_name, parse_file_name};
 use flumen::model::offset::Offset;
 
 use super::Outcome;
@@ -23,8 +23,6 @@ mod window;
 
 /// How deep directories are followed.
 const DEPTH_MAX: usize = 8;
-/// How a directory ends that is being removed.
-const DOOMED_SUFFIX: &str = "-delete";
 
 /// The command's flags.
 pub fn command() -> Command {
@@ -52,7 +50,6 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     for path in matches.get_many::<PathBuf>("path").into_iter().flatten() {
         collect(path, &mut files, &mut roots).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    // Journals first: they say what of the segments is to be cut.
     files.sort_by_key(|(kind, path, _)| {
         (*kind, path.parent().map(Path::to_owned), path.file_name().map(ToOwned::to_owned))
     });
@@ -142,9 +139,9 @@ struct Dump {
 }
 
 impl Dump {
-    fn known(&mut self, path: &Path) -> Option<&mut Known> {
+    fn known(&mut self, path: &Path) -> Option<&Known> {
         let data = data_directory(path)?;
-        self.known.entry(data).or_insert_with_key(|data| Known::read(data)).as_mut()
+        self.known.entry(data).or_insert_with_key(|data| Known::read(data)).as_ref()
     }
 
     /// Prints one file. One that is gone by now was removed by a running broker.
@@ -165,7 +162,7 @@ impl Dump {
             FileKind::Checkpoint => companion::dump_checkpoint(path, &mut self.report),
             FileKind::Journal => {
                 self.known(path);
-                let known = data_directory(path).and_then(|data| self.known.get_mut(&data)?.as_mut());
+                let known = data_directory(path).and_then(|data| self.known.get(&data)?.as_ref());
                 let end = journal::dump(path, known, &mut self.report)?;
                 self.journals.extend(end);
                 Ok(())

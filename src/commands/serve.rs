@@ -23,7 +23,9 @@ const LOCK_FILE: &str = ".lock";
 pub fn run(matches: &ArgMatches) -> Outcome {
     let config = Arc::new(options::load(matches)?);
     let filter = EnvFilter::try_new(&config.log_level).map_err(|error| format!("log.level: {error}"))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Nobody reads the log any more (a closed pipe): that is no reason to end.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.log_internal_errors(false).init();
     std::fs::create_dir_all(&config.data_directory)
         .map_err(|error| format!("{}: {error}", config.data_directory.display()))?;
     let _lock = lock(&config.data_directory)?;

@@ -246,29 +246,66 @@ pub fn stale_header(content: &[u8]) -> Option<std::ops::Range<usize>> {
     Some(stale * SLOT_BYTES..(stale + 1) * SLOT_BYTES)
 }
 
-/// Reads a checkpoint file: the records that count. What a crash left behind them is left out.
+/// What was read of a checkpoint file.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// The records that count.
+    pub records: Vec<FoundRecord>,
+    /// Where a slot of the header starts that cannot be read: a crash tore it, or it is damaged.
+    pub unreadable_slot: Option<usize>,
+}
+
+/// Why a checkpoint file cannot be relied on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// Where in the file.
+    pub position: usize,
+    /// What is wrong there.
+    pub why: String,
+}
+
+/// Reads a checkpoint file. What a crash left behind the records that count is left out.
+///
+/// When one slot of the header cannot be read the other may be one append old. Whole records behind what it counts are
+/// then taken too: a record is appended after all it speaks of was made durable, so it is true whether it was relied on
+/// or not.
 ///
 /// # Errors
 /// What is wrong with it, and where.
-pub fn parse(content: &[u8]) -> std::result::Result<Vec<FoundRecord>, String> {
-    let slots = content.chunks(SLOT_BYTES).take(2).filter_map(decode_slot);
-    let Some((_, valid)) = slots.max() else { return Err("neither of its two headers is valid".into()) };
-    let Some(content) = usize::try_from(valid).ok().and_then(|valid| content.get(..valid)) else {
-        return Err(format!("{valid} bytes should be there, and {} are", content.len()));
+pub fn parse(content: &[u8]) -> std::result::Result<Parsed, Damaged> {
+    let damaged = |position: usize, why: &str| Damaged { position, why: why.to_owned() };
+    let slots: Vec<_> = content.chunks(SLOT_BYTES).take(2).map(decode_slot).collect();
+    let Some((_, valid)) = slots.iter().flatten().max().copied() else {
+        return Err(damaged(0, "neither of its two headers is valid"));
     };
-    let (mut found, mut at) = (Vec::new(), FILE_HEADER_BYTES);
-    while at < content.len() {
-        let Some((bytes, crc, body)) = frame(content, at) else {
-            return Err(format!("no whole record at position {at}"));
-        };
-        if crc != crc32c::crc32c(body) {
-            return Err(format!("the checksum of the record at position {at} is wrong"));
+    let is_blank = |slot: usize| content[slot * SLOT_BYTES..].iter().take(SLOT_BYTES).all(|byte| *byte == 0);
+    let unreadable = slots.iter().enumerate().find(|(slot, read)| read.is_none() && !is_blank(*slot));
+    let unreadable_slot = unreadable.map(|(slot, _)| slot * SLOT_BYTES);
+    let Some(valid) = usize::try_from(valid).ok().filter(|valid| *valid <= content.len()) else {
+        return Err(damaged(content.len(), &format!("the file ends here, and {valid} bytes of it were written")));
+    };
+    let until = if unreadable_slot.is_some() { content.len() } else { valid };
+    let (mut records, mut at) = (Vec::new(), FILE_HEADER_BYTES);
+    while at < until {
+        match record_at(&content[..until], at) {
+            Ok(found) => {
+                at += found.bytes;
+                records.push(found);
+            }
+            Err(why) if at < valid => return Err(damaged(at, &why)),
+            Err(_) => break,
         }
-        let (id, record) = LogRecord::decode(body).map_err(|why| format!("the record at position {at}: {why}"))?;
-        found.push(FoundRecord { at, bytes, id, record });
-        at += bytes;
     }
-    Ok(found)
+    Ok(Parsed { records, unreadable_slot })
+}
+
+fn record_at(content: &[u8], at: usize) -> std::result::Result<FoundRecord, String> {
+    let Some((bytes, crc, body)) = frame(content, at) else { return Err("no whole record is here".into()) };
+    if crc != crc32c::crc32c(body) {
+        return Err("the record's checksum is wrong".into());
+    }
+    let (id, record) = LogRecord::decode(body)?;
+    Ok(FoundRecord { at, bytes, id, record })
 }
 
 /// The frame at `at`: its bytes, checksum and body, if it is whole.
@@ -286,9 +323,9 @@ pub(super) struct Checkpoint {
     config: Rc<StorageConfig>,
     chain: Chain,
     number: Cell<u32>,
-    file: RefCell<Option<(File, PathBuf)>>,
-    bytes: Cell<u64>,
-    sequence: Cell<u64>,
+    written: RefCell<Option<Written>>,
+    /// A write to the file failed; what it left behind may count by now, so nothing is written there any more.
+    spoilt: Cell<bool>,
     live: RefCell<Map<PartitionId, (u64, u32)>>,
     turn: Turn,
 }
@@ -324,6 +361,30 @@ impl Drop for Taken<'_> {
     }
 }
 
+/// A file that records are appended to.
+#[derive(Clone)]
+struct Written {
+    file: File,
+    path: PathBuf,
+    /// Bytes that count.
+    bytes: u64,
+    /// Of the slot that says so.
+    sequence: u64,
+}
+
+impl Written {
+    /// Appends `content` and makes it count.
+    async fn append(&mut self, io: &Handle, content: &[u8]) -> Result<()> {
+        file::append_copied(io, &self.file, self.bytes, content).await?;
+        self.file.sync(io, true).await?;
+        self.bytes += content.len() as u64;
+        self.sequence += 1;
+        let at = (self.sequence % 2) * SLOT_BYTES as u64;
+        file::append_copied(io, &self.file, at, &encode_slot(self.sequence, self.bytes)).await?;
+        self.file.sync(io, true).await
+    }
+}
+
 impl Checkpoint {
     pub fn new(io: &Handle, config: &Rc<StorageConfig>, chain: Chain) -> Checkpoint {
         Checkpoint {
@@ -331,69 +392,80 @@ impl Checkpoint {
             config: Rc::clone(config),
             chain,
             number: Cell::new(0),
-            file: RefCell::default(),
-            bytes: Cell::new(0),
-            sequence: Cell::new(0),
+            written: RefCell::default(),
+            spoilt: Cell::new(false),
             live: RefCell::default(),
             turn: Turn::default(),
         }
     }
 
-    /// Appends records; when it returns they count.
+    /// Appends records; when it returns they count. Calls take turns: write-back appends, and so does each removal of a
+    /// log.
     pub async fn append(&self, records: &[(PartitionId, Vec<u8>)]) -> Result<()> {
         let _taken = self.turn.take().await;
+        self.append_alone(records).await
+    }
+
+    async fn append_alone(&self, records: &[(PartitionId, Vec<u8>)]) -> Result<()> {
+        let current = self.written.borrow().clone();
         let live: u64 = self.live.borrow().values().map(|(_, bytes)| u64::from(*bytes)).sum();
-        let fresh = self.file.borrow().is_none();
-        let full = self.bytes.get() > REWRITE_BYTES_MIN.max(4 * live);
-        let old = if full { self.file.take() } else { None };
+        let is_full = |written: &Written| written.bytes > REWRITE_BYTES_MIN.max(4 * live);
+        if let Some(mut written) = current.clone().filter(|written| !is_full(written) && !self.spoilt.get()) {
+            let (content, places) = joined(records, Vec::new(), Vec::new());
+            let base = written.bytes;
+            let result = written.append(&self.io, &content).await;
+            self.spoilt.set(result.is_err());
+            return result.map(|()| self.note(written, base, places));
+        }
         let (mut content, mut places) = (Vec::new(), Vec::new());
-        if fresh || full {
-            if let Some((_, path)) = &old {
-                self.carry(path, &mut content, &mut places).await?;
-            }
-            self.create().await?;
-            places.iter_mut().for_each(|(_, at, _)| *at += FILE_HEADER_BYTES as u64);
+        if let Some(old) = &current {
+            self.carry(&old.path, &mut content, &mut places).await?;
         }
-        for (id, record) in records {
-            places.push((*id, self.bytes.get() + content.len() as u64, record.len() as u32));
-            content.extend_from_slice(record);
-        }
-        let file = self.file.borrow().as_ref().expect("it was made").0.clone();
-        file::append_copied(&self.io, &file, self.bytes.get(), &content).await?;
-        file.sync(&self.io, true).await?;
-        let valid = self.bytes.get() + content.len() as u64;
-        self.sequence.set(self.sequence.get() + 1);
-        let slot = encode_slot(self.sequence.get(), valid);
-        let at = (self.sequence.get() % 2) * SLOT_BYTES as u64;
-        file::append_copied(&self.io, &file, at, &slot).await?;
-        file.sync(&self.io, true).await?;
-        self.bytes.set(valid);
-        self.live.borrow_mut().extend(places.into_iter().map(|(id, at, bytes)| (id, (at, bytes))));
-        if let Some((_, path)) = old {
-            file::unlink(&self.io, &path).await?;
+        let (content, places) = joined(records, content, places);
+        self.note(self.create(&content).await?, FILE_HEADER_BYTES as u64, places);
+        self.spoilt.set(false);
+        if let Some(old) = current
+            && let Err(error) = file::unlink(&self.io, &old.path).await
+        {
+            tracing::warn!("{}: it is no longer needed, and cannot be removed: {error}", old.path.display());
         }
         Ok(())
     }
 
-    /// Makes a file without records. It gets its name when its header is durable.
-    async fn create(&self) -> Result<()> {
+    /// Notes what is in the file now: `places` count from `base`.
+    fn note(&self, written: Written, base: u64, places: Vec<(PartitionId, u64, u32)>) {
+        *self.written.borrow_mut() = Some(written);
+        self.live.borrow_mut().extend(places.into_iter().map(|(id, at, bytes)| (id, (base + at, bytes))));
+    }
+
+    /// Makes a file that holds `content`. It gets its name when that is durable.
+    async fn create(&self, content: &[u8]) -> Result<Written> {
         let directory = self.config.checkpoint_directory();
         let number = self.number.get();
         self.number.set(number + 1);
         let path = directory.join(format!("{:06}-{:02}-{number:04}.checkpoint", self.chain.epoch, self.chain.reactor));
         let unnamed = path.with_extension("new");
+        let result = self.create_as(content, &unnamed, &path).await;
+        if result.is_err() {
+            // It is not needed under either name; that it cannot be removed is no second error.
+            let _ = file::unlink(&self.io, &unnamed).await;
+        }
+        result
+    }
+
+    async fn create_as(&self, content: &[u8], unnamed: &Path, path: &Path) -> Result<Written> {
         let mode = OpenMode { write: true, create: true, truncate: true, ..OpenMode::default() };
-        let file = File::open(&self.io, &unnamed, mode).await?;
-        let mut header = encode_slot(0, FILE_HEADER_BYTES as u64);
-        header.resize(FILE_HEADER_BYTES, 0);
-        file::append_copied(&self.io, &file, 0, &header).await?;
+        let file = File::open(&self.io, unnamed, mode).await?;
+        let bytes = (FILE_HEADER_BYTES + content.len()) as u64;
+        let mut whole = encode_slot(0, bytes);
+        whole.resize(SLOT_BYTES, 0);
+        whole.extend_from_within(..);
+        whole.extend_from_slice(content);
+        file::append_copied(&self.io, &file, 0, &whole).await?;
         file.sync(&self.io, false).await?;
-        file::rename(&self.io, &unnamed, &path).await?;
-        file::sync_directory(&self.io, &directory).await?;
-        *self.file.borrow_mut() = Some((file, path));
-        self.bytes.set(FILE_HEADER_BYTES as u64);
-        self.sequence.set(0);
-        Ok(())
+        file::rename(&self.io, unnamed, path).await?;
+        file::sync_directory(&self.io, &self.config.checkpoint_directory()).await?;
+        Ok(Written { file, path: path.to_owned(), bytes, sequence: 0 })
     }
 
     /// Takes over what still counts from the file that is given up.
@@ -410,4 +482,17 @@ impl Checkpoint {
         }
         Ok(())
     }
+}
+
+/// Puts `records` behind what is in `content` already.
+fn joined(
+    records: &[(PartitionId, Vec<u8>)],
+    mut content: Vec<u8>,
+    mut places: Vec<(PartitionId, u64, u32)>,
+) -> (Vec<u8>, Vec<(PartitionId, u64, u32)>) {
+    for (id, record) in records {
+        places.push((*id, content.len() as u64, record.len() as u32));
+        content.extend_from_slice(record);
+    }
+    (content, places)
 }

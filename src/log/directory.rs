@@ -9,6 +9,9 @@ use crate::io::op::OpenMode;
 use crate::io::{Handle, Result};
 use crate::model::offset::Offset;
 
+/// How the name of a directory on its way out ends, as Kafka's does.
+pub const DOOMED_SUFFIX: &str = "-delete";
+
 /// The companions of a segment, by Kafka's suffixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -187,8 +190,7 @@ impl Directory {
         if file::stat(&self.io, &path).await?.is_none() {
             return Ok(());
         }
-        // Kafka's own name for a directory on its way out.
-        let doomed = self.data.join(format!("{unique}-delete"));
+        let doomed = self.data.join(format!("{unique}{DOOMED_SUFFIX}"));
         file::rename(&self.io, &path, &doomed).await?;
         remove_tree(&self.io, &doomed).await?;
         file::sync_directory(&self.io, &self.data).await

@@ -25,7 +25,7 @@ pub const ENTRY_HEADER_BYTES: usize = size_of::<EntryHeader>();
 const FILE_MAGIC: u32 = u32::from_le_bytes(*b"FLJF");
 const GROUP_MAGIC: u32 = u32::from_le_bytes(*b"FLJG");
 /// Version of this format; a file of another version is refused.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 const _: () = assert!(GROUP_HEADER_BYTES == 64 && ENTRY_HEADER_BYTES == 64);
 
@@ -49,6 +49,7 @@ struct RawFileHeader {
     epoch: U32,
     sequence: U64,
     first_group: U64,
+    bytes: U64,
 }
 
 /// What a journal file says of itself.
@@ -60,6 +61,8 @@ pub struct FileHeader {
     pub sequence: u64,
     /// Number of its first group.
     pub first_group: u64,
+    /// Size of the file; 0 where that is not known.
+    pub bytes: u64,
 }
 
 impl FileHeader {
@@ -73,6 +76,7 @@ impl FileHeader {
             epoch: self.chain.epoch.into(),
             sequence: self.sequence.into(),
             first_group: self.first_group.into(),
+            bytes: self.bytes.into(),
         };
         raw.crc = crc32c::crc32c(&raw.as_bytes()[8..]).into();
         raw.as_bytes().to_vec()
@@ -102,6 +106,7 @@ impl FileHeader {
             chain: Chain { epoch: raw.epoch.get(), reactor: raw.reactor.get() },
             sequence: raw.sequence.get(),
             first_group: raw.first_group.get(),
+            bytes: raw.bytes.get(),
         }))
     }
 }
@@ -227,6 +232,7 @@ pub fn claimed_header(bytes: &[u8]) -> Option<FileHeader> {
         chain: Chain { epoch: raw.epoch.get(), reactor: raw.reactor.get() },
         sequence: raw.sequence.get(),
         first_group: raw.group.get(),
+        bytes: 0,
     })
 }
 
@@ -240,23 +246,19 @@ pub enum EntryKind {
     /// Whole batches of `run_bytes` bytes from `position` on: their whole blocks are in the segment itself, the payload
     /// is the rest behind the last whole block. `run_crc` covers the batches' header prefixes (see `run.rs`).
     Run,
-    /// The log ends at `next_offset`, at `position` of the segment.
-    Truncate,
     /// The log starts at `next_offset`.
     Start,
 }
 
 impl EntryKind {
-    const ALL: [EntryKind; 5] =
-        [EntryKind::Create, EntryKind::Append, EntryKind::Run, EntryKind::Truncate, EntryKind::Start];
+    const ALL: [EntryKind; 4] = [EntryKind::Create, EntryKind::Append, EntryKind::Run, EntryKind::Start];
 
     fn code(self) -> u8 {
         match self {
             EntryKind::Create => 1,
             EntryKind::Append => 2,
             EntryKind::Run => 3,
-            EntryKind::Truncate => 4,
-            EntryKind::Start => 5,
+            EntryKind::Start => 4,
         }
     }
 

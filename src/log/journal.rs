@@ -150,7 +150,7 @@ impl Journal {
     /// When none is.
     pub fn new(io: &Handle, config: &Rc<StorageConfig>, chain: Chain, files: JournalFiles) -> Journal {
         let file = Arc::new(files.take_ready().expect("JournalFiles::open made one ready"));
-        let header = FileHeader { chain, sequence: 0, first_group: 0 };
+        let header = FileHeader { chain, sequence: 0, first_group: 0, bytes: file.bytes() };
         let state = State {
             live: VecDeque::from([Arc::clone(&file)]),
             current: Current { file, header, position: GROUPS_START, header_written: false },
@@ -345,6 +345,9 @@ impl Journal {
         }
         tracing::error!("storage is offline: {reason}");
         state.failure = Some(reason.clone());
+        // Their runs will never be written; write-back waits for that.
+        state.open.iter().flat_map(|open| &open.runs).for_each(|log| log.wake_quiet());
+        state.sealed.iter().flat_map(|sealed| &sealed.touched).for_each(|(log, _)| log.wake_quiet());
         state.waiters.clear();
         state.durable.push_back(Durable::Failed(reason));
         if let Some(waker) = state.listener.take() {
@@ -421,7 +424,8 @@ impl Journal {
         if state.current.position + padded > state.current.file.bytes() {
             let file = Arc::new(self.inner.files.take_ready().expect("make_room saw to it"));
             let sequence = state.current.header.sequence + 1;
-            let header = FileHeader { chain: self.inner.chain, sequence, first_group: state.next_group };
+            let first_group = state.next_group;
+            let header = FileHeader { chain: self.inner.chain, sequence, first_group, bytes: file.bytes() };
             state.live.push_back(Arc::clone(&file));
             state.current = Current { file, header, position: GROUPS_START, header_written: false };
             self.inner.files.want(state.live.len() as u64);

@@ -235,6 +235,8 @@ impl JournalFiles {
         }
         let mode = OpenMode { write: true, direct: true, ..OpenMode::default() };
         let file = File::open(io, path, mode).await?;
+        // A broker that was killed while it made the file may not have come to this.
+        file.sync(io, false).await?;
         blank(io, &file).await?;
         Ok(Some(JournalFile { file, bytes }))
     }

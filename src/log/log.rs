@@ -143,6 +143,8 @@ pub(super) struct State {
     pub runs_in_flight: u32,
     /// Write-back is at work on the segment files: small appends go through the journal, large ones wait.
     pub held: bool,
+    /// The log is being cut, or what a crash left of it is being removed: appends wait.
+    pub closed: bool,
     pub epochs: LeaderEpochs,
     /// What holds the changes that the last checkpoint does not cover.
     pub need: Need,
@@ -266,7 +268,6 @@ impl State {
     fn replay(&mut self, change: Change) {
         match change {
             Change::Start { to } => self.start_at(to),
-            Change::Truncate { segment, position, to, edge } => self.cut(segment, position, to, edge),
             Change::Batches { segment, position, bytes, stored } => {
                 if self.active().base != segment {
                     self.active_mut().close();
@@ -306,25 +307,6 @@ impl State {
         self.epochs.truncate_from_start(to);
         self.warm.clear();
         self.doomed.extend(doomed);
-    }
-
-    /// Cuts the log to end at `to`, which is `position` of `segment`; `edge` is what stands before it in its block.
-    pub fn cut(&mut self, segment: Offset, position: u32, to: Offset, edge: Vec<u8>) {
-        self.run = None;
-        self.segments.retain(|one| one.base <= segment);
-        self.tail.truncate(to);
-        self.dirty.retain_mut(|range| {
-            if range.segment == segment {
-                range.end = range.end.min(position);
-            }
-            range.segment <= segment && range.start < range.end
-        });
-        self.epochs.truncate_from_end(to);
-        if self.dirty.is_empty() {
-            self.edge = Edge { segment, start: block_floor(position), bytes: edge };
-        }
-        self.active_mut().cut(position, to);
-        self.warm.clear();
     }
 
     /// Notes that the journal's open file is needed from now on.
@@ -491,6 +473,7 @@ impl Log {
             run: None,
             runs_in_flight: 0,
             held: false,
+            closed: false,
             epochs: LeaderEpochs::default(),
             need: Need::default(),
             need_since_capture: Need::default(),
@@ -540,6 +523,11 @@ impl Log {
     /// Offset up to which this disk has confirmed everything.
     pub fn durable_end(&self) -> Offset {
         self.durable_end.get()
+    }
+
+    /// The log was cut: what was durable behind its end is no longer part of it.
+    pub(super) fn cut_durable(&self, end: Offset) {
+        self.durable_end.set(end.min(self.durable_end.get()));
     }
 
     pub(super) fn set_durable(&self, end: Offset) {
@@ -603,6 +591,9 @@ impl Log {
     ) -> std::result::Result<Placed, AppendError> {
         let header = *BatchHeader::read(batch).expect("it was validated");
         let bytes = batch.len() as u32;
+        if self.state.borrow().closed {
+            return Err(AppendError::Busy);
+        }
         let direct = self.goes_direct(bytes)?;
         let journal = &self.context.journal;
         journal.make_room(if direct { 0 } else { batch.len() } + ENTRY_HEADER_BYTES + self.name.len())?;
@@ -657,7 +648,7 @@ impl Log {
             // Write-back relies on the segments it has seen.
             let busy = {
                 let state = self.state.borrow();
-                state.held || state.capturing
+                state.held || state.capturing || state.closed
             };
             match if busy {
                 Err(StageError::Full)
@@ -799,11 +790,13 @@ impl Log {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until no run is staged or under way. The caller holds the log, so none begins.
+    /// Waits until no run is staged or under way, or the storage is offline, where none will be written any more. The caller
+    /// holds the log, so none begins.
     pub(super) async fn quiet(&self) {
         poll_fn(|context| {
             let state = self.state.borrow();
-            if state.runs_in_flight == 0 && !state.run.as_ref().is_some_and(RunBuffer::is_open) {
+            let is_quiet = state.runs_in_flight == 0 && !state.run.as_ref().is_some_and(RunBuffer::is_open);
+            if is_quiet || self.context.journal.failure().is_some() {
                 return Poll::Ready(());
             }
             self.quiet.borrow_mut().push(context.waker().clone());

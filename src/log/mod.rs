@@ -14,6 +14,7 @@ mod context;
 pub mod corrupt;
 pub mod directory;
 pub mod group;
+mod group_reader;
 pub mod journal;
 pub mod journal_file;
 pub mod leader_epochs;
@@ -26,8 +27,10 @@ pub mod run;
 pub mod segment;
 pub mod stats;
 pub mod storage;
+mod sweep;
 pub mod tail;
 pub mod time_index;
+pub mod truncate;
 pub mod warm;
 mod write_back;
 

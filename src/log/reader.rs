@@ -8,20 +8,20 @@ use std::rc::Rc;
 
 use super::directory::Kind;
 use super::log::Log;
-use super::offset_index::OffsetIndex;
+use super::offset_index::{OffsetIndex, OffsetPosition};
 use super::segment::{Indexes, Segment};
 use super::time_index::TimeIndex;
 use crate::base::block::{Slice, Use};
 use crate::base::time::Duration;
 use crate::io::file::{self, File};
-use crate::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
-use crate::record::batch::BatchHeader;
-use crate::record::{Corruption, check_stored, timestamp};
+use crate::model::offset::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
+use crate::record::batch::{BatchHeader, MAGIC};
+use crate::record::{Corruption, check_stored, records, timestamp};
 
 /// The most that one read brings into memory, unless a single batch is larger.
 const READ_BYTES_MAX: u32 = 1 << 20;
 /// The least that a read brings, so that a search looks at more than one batch.
-const READ_BYTES_MIN: u32 = 64 << 10;
+pub(super) const READ_BYTES_MIN: u32 = 64 << 10;
 /// How often index files are read again because they grew meanwhile.
 const INDEX_TRIES: u32 = 4;
 /// How often, and after how long, memory for a read is asked for again.
@@ -69,10 +69,19 @@ pub enum ReadError {
 
 /// Where a read begins.
 struct Start {
+    /// The offset that is looked for.
+    from: Offset,
     segment: Offset,
     position: u32,
     limit: u32,
+    /// The offset that the batch at the position has to start with, where that is known.
+    expected: Option<Offset>,
+    /// By the index the offset behind the batch at the position, where that one need not be looked at.
+    behind_first: Option<Offset>,
 }
+
+/// A batch's offset and its position in the segment.
+type Mark = (Offset, u32);
 
 impl Log {
     /// Whole batches from the one that holds `from` on, that end at or before `below`, at most `bytes_max` (the first one
@@ -107,7 +116,7 @@ impl Log {
     }
 
     /// As [`Log::read`], always in memory.
-    async fn read_memory(self: &Rc<Self>, from: Offset, bytes_max: u32) -> Result<Vec<Slice>, ReadError> {
+    pub(super) async fn read_memory(self: &Rc<Self>, from: Offset, bytes_max: u32) -> Result<Vec<Slice>, ReadError> {
         let end = self.end();
         let tail = self.state().tail.read(from, end, bytes_max, true);
         match tail {
@@ -116,83 +125,101 @@ impl Log {
         }
     }
 
-    /// Reads whole batches of a segment file, the first of which holds `from`.
+    /// Reads whole batches of a segment file, the first of which holds `from`. Each that it gives is sound; where one is not,
+    /// it gives those before it.
     async fn read_stored(self: &Rc<Self>, from: Offset, bytes_max: u32) -> Result<Slice, ReadError> {
+        self.find_stored(from, bytes_max).await.map(|(bytes, ..)| bytes)
+    }
+
+    /// As [`Log::read_stored`], with the segment and the position in it where the bytes start.
+    pub(super) async fn find_stored(
+        self: &Rc<Self>,
+        from: Offset,
+        bytes_max: u32,
+    ) -> Result<(Slice, Offset, u32), ReadError> {
         let want = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
         let mut start = self.start_of(from).await?;
         let mut want = want.min(start.limit.saturating_sub(start.position));
+        let mut damage: Option<(u32, String)> = None;
         // Each round moves the start behind what it found to lie before `from`, or learns the size of the batch there.
         loop {
             if want == 0 {
                 return Err(ReadError::OutOfRange);
             }
             let bytes = self.load(start.segment, start.position, want).await?;
-            let mut at = 0;
-            let mut starts = Vec::new();
-            let mut next_offset = from;
-            while at < bytes.len() {
-                let header = match check_stored(&bytes[at..]) {
-                    Ok(header) => header,
-                    Err(Corruption::Incomplete { .. }) => break,
-                    Err(corruption) => return Err(self.corrupt(&start, at, &corruption.to_string())),
-                };
-                let length = header.total_bytes().expect("it was checked");
-                if header.next_offset() > from {
-                    if starts.is_empty() && header.base_offset() > from {
-                        return self.read_without_index(from, &start, header.base_offset()).await;
+            let before = skip_before(&bytes, &mut start);
+            let (starts, end) = match self.sound(&bytes, before, &start) {
+                Ok(found) => found,
+                Err(why) => {
+                    // Behind the damage is tried once; what is told is the damage.
+                    let retried = damage.is_some();
+                    let (position, why) = damage.get_or_insert((start.position + before as u32, why));
+                    if !retried && let Some(next) = self.start_behind(&start, *position) {
+                        start = next;
+                        want = READ_BYTES_MIN.min(start.limit - start.position);
+                        continue;
                     }
-                    starts.push((header.base_offset(), start.position + at as u32));
-                    next_offset = header.next_offset();
+                    return Err(self.corrupt(start.segment, *position, why));
                 }
-                at += length;
-            }
+            };
             let Some((_, first)) = starts.first().copied() else {
-                want = self.larger(&start, at as u32, &bytes[at..], want)?;
-                start.position += at as u32;
+                want = self.larger(&start, before as u32, &bytes[before..], want)?;
+                start.position += before as u32;
                 want = want.min(start.limit - start.position);
                 continue;
             };
-            let sound = bytes.slice((first - start.position) as usize..at);
-            let end = (next_offset, start.position + at as u32);
+            let sound = bytes.slice((first - start.position) as usize..(end.1 - start.position) as usize);
             self.state_mut().warm.note(start.segment, &starts, end, self.context.io.now());
-            return Ok(sound);
+            return Ok((sound, start.segment, first));
         }
+    }
+
+    /// The starts of the sound batches of `bytes` from `at` on, and where they end.
+    ///
+    /// # Errors
+    /// What is wrong with the first of them.
+    fn sound(&self, bytes: &[u8], at: usize, start: &Start) -> Result<(Vec<Mark>, Mark), String> {
+        let (mut at, mut expected, mut starts) = (at, start.expected, Vec::new());
+        let state = self.state();
+        while at < bytes.len() {
+            let header = match check_stored(&bytes[at..]) {
+                Ok(header) => header,
+                Err(Corruption::Incomplete { .. }) => break,
+                Err(_) if !starts.is_empty() => break,
+                Err(corruption) => return Err(corruption.to_string()),
+            };
+            let base = header.base_offset();
+            let why = misplaced(header, expected, state.epochs.epoch_for_offset(base)).or_else(|| {
+                let behind = expected.is_none() && base > start.from;
+                behind.then(|| format!("the batch starts at offset {base}, where {} belongs at the latest", start.from))
+            });
+            if let Some(why) = why {
+                if !starts.is_empty() {
+                    break;
+                }
+                return Err(why);
+            }
+            starts.push((base, start.position + at as u32));
+            expected = Some(header.next_offset());
+            at += header.total_bytes().expect("it was checked");
+        }
+        Ok((starts, (expected.unwrap_or(start.from), start.position + at as u32)))
     }
 
     /// How much to read next, when a read of `want` bytes held only batches before the offset, up to `at`.
     fn larger(&self, start: &Start, at: u32, rest: &[u8], want: u32) -> Result<u32, ReadError> {
-        let batch = BatchHeader::read(rest).and_then(BatchHeader::total_bytes).unwrap_or(0) as u32;
-        if at == 0 && batch <= want {
-            let left = start.limit - start.position;
+        let batch = BatchHeader::read(rest).and_then(BatchHeader::total_bytes).unwrap_or(0);
+        let left = start.limit - start.position - at;
+        if batch > left as usize || (at == 0 && batch <= want as usize) {
             let why = format!("{left} bytes are left of the segment, and no whole batch is there");
-            return Err(self.corrupt(start, 0, &why));
+            return Err(self.corrupt(start.segment, start.position + at, &why));
         }
-        Ok(batch.max(want))
+        Ok((batch as u32).max(want))
     }
 
-    /// The index led to a batch behind the offset, so it is damaged: it is rebuilt, and the read begins again.
-    async fn read_without_index(
-        self: &Rc<Self>,
-        from: Offset,
-        start: &Start,
-        found: Offset,
-    ) -> Result<Slice, ReadError> {
-        if start.position == 0 {
-            let why = format!("the segment's first batch starts at offset {found}, where {from} is looked for");
-            return Err(self.corrupt(start, 0, &why));
-        }
-        tracing::error!(
-            "{}: the index leads to offset {found} at position {} when offset {from} is looked for; it is rebuilt",
-            self.context.directory.path(self.name(), start.segment, Kind::Index).display(),
-            start.position,
-        );
-        self.rebuild_indexes(start.segment).await?;
-        Box::pin(self.read_stored(from, READ_BYTES_MIN)).await
-    }
-
-    fn corrupt(&self, start: &Start, at: usize, why: &str) -> ReadError {
-        let path = self.context.directory.path(self.name(), start.segment, Kind::Log);
-        let message = format!("{} is damaged at position {}: {why}", path.display(), start.position as usize + at);
+    fn corrupt(&self, segment: Offset, position: u32, why: &str) -> ReadError {
+        let path = self.context.directory.path(self.name(), segment, Kind::Log);
+        let message = format!("{} is damaged at position {position}: {why}", path.display());
         tracing::error!("{message}");
         ReadError::Corrupt(message)
     }
@@ -213,13 +240,26 @@ impl Log {
         let Some(found) = state.segments.iter().find(|one| one.base == segment) else {
             return Err(ReadError::OutOfRange);
         };
-        let position = found.indexes.offsets.lookup(from);
+        let OffsetPosition { offset, position } = found.indexes.offsets.floor(from);
         let tail = state.tail.iter().next().filter(|batch| batch.segment == segment);
-        Ok(Start { segment, position, limit: tail.map_or(found.end, |batch| batch.position) })
+        let limit = tail.map_or(found.end, |batch| batch.position);
+        let expected = (position == 0).then_some(segment);
+        let behind_first = (position > 0 && offset < from).then_some(offset + 1);
+        Ok(Start { from, segment, position, limit, expected, behind_first })
+    }
+
+    /// Where else to begin when there is damage before the offset: at the next batch that the index has, which may be the one
+    /// that holds it.
+    fn start_behind(&self, start: &Start, damage: u32) -> Option<Start> {
+        let state = self.state();
+        let found = state.segments.iter().find(|one| one.base == start.segment)?;
+        let entry = found.indexes.offsets.first_at_or_after(u64::from(damage) + 1)?;
+        let holds = entry.offset >= start.from && entry.position < start.limit;
+        holds.then_some(Start { position: entry.position, expected: None, behind_first: None, ..*start })
     }
 
     /// Reads `want` bytes at `position` of a segment file.
-    async fn load(self: &Rc<Self>, segment: Offset, position: u32, want: u32) -> Result<Slice, ReadError> {
+    pub(super) async fn load(self: &Rc<Self>, segment: Offset, position: u32, want: u32) -> Result<Slice, ReadError> {
         let io = &self.context.io;
         let failed = |error: crate::io::Error| {
             let path = self.context.directory.path(self.name(), segment, Kind::Log);
@@ -242,19 +282,20 @@ impl Log {
     /// Makes sure that a segment's indexes are in memory.
     pub(super) async fn load_indexes(self: &Rc<Self>, base: Offset) -> Result<(), ReadError> {
         for _ in 0..INDEX_TRIES {
-            let (on_file, end, next_offset, finished) = {
+            let (on_file, end, next_offset, synced) = {
                 let state = self.state();
                 let Some(segment) = state.segments.iter().find(|segment| segment.base == base) else { return Ok(()) };
                 if segment.indexes.whole {
                     return Ok(());
                 }
-                (segment.indexes.on_file(), segment.end, segment.next_offset, segment.finished)
+                let synced = segment.finished || segment.cut_to_size;
+                (segment.indexes.on_file(), segment.end, segment.next_offset, synced)
             };
             let (offsets, times) = on_file;
             let offset_bytes = offsets.entries * Indexes::OFFSET_ENTRY_BYTES;
             let time_bytes = times.entries * Indexes::TIME_ENTRY_BYTES;
-            let offset_bytes = self.index_file(base, Kind::Index, offset_bytes, offsets.crc, finished).await;
-            let time_bytes = self.index_file(base, Kind::TimeIndex, time_bytes, times.crc, finished).await;
+            let offset_bytes = self.index_file(base, Kind::Index, offset_bytes, offsets.crc, synced).await;
+            let time_bytes = self.index_file(base, Kind::TimeIndex, time_bytes, times.crc, synced).await;
             let (Some(offset_bytes), Some(time_bytes)) = (offset_bytes, time_bytes) else { break };
             let offsets = OffsetIndex::decode(base, &offset_bytes, u64::from(end));
             let times = TimeIndex::decode(base, &time_bytes, next_offset);
@@ -278,7 +319,7 @@ impl Log {
         kind: Kind,
         bytes: u32,
         crc: u32,
-        finished: bool,
+        synced: bool,
     ) -> Option<Vec<u8>> {
         let path = self.context.directory.path(self.name(), base, kind);
         let why = match file::read_whole(&self.context.io, &path, u64::from(u32::MAX)).await {
@@ -291,7 +332,7 @@ impl Log {
             Ok(None) => "it does not exist".into(),
             Err(error) => error.to_string(),
         };
-        if finished {
+        if synced {
             tracing::error!("{} is damaged at position 0: {why}; it is rebuilt from the segment", path.display());
         } else {
             tracing::info!("{} is rebuilt from the segment: {why}", path.display());
@@ -314,36 +355,26 @@ impl Log {
             if first > bytes.len() && first <= (until - rebuilt.end) as usize {
                 bytes = self.load(base, rebuilt.end, first as u32).await?;
             }
-            let before = rebuilt.end;
-            let mut at = 0;
-            while at < bytes.len() {
-                let start = Start { segment: base, position: before, limit: until };
-                let header = match check_stored(&bytes[at..]) {
-                    Ok(header) => header,
-                    Err(Corruption::Incomplete { .. }) => break,
-                    Err(corruption) => return Err(self.corrupt(&start, at, &corruption.to_string())),
-                };
-                let length = header.total_bytes().expect("it was checked");
-                rebuilt.note(header, length as u32, interval);
-                at += length;
-            }
-            if at == 0 {
+            if let Err(why) = index_batches(&mut rebuilt, &bytes, interval) {
+                // What lies behind is found by walking on from the last entry, as far as it can be.
+                let path = self.context.directory.path(self.name(), base, Kind::Log);
+                tracing::error!("{} is damaged at position {}: {why}", path.display(), rebuilt.end);
                 break;
             }
         }
-        self.take_rebuilt(base, rebuilt);
+        self.take_rebuilt(base, rebuilt, until);
         Ok(())
     }
 
     /// Puts rebuilt indexes in place and has write-back write them to their files.
-    fn take_rebuilt(self: &Rc<Self>, base: Offset, mut rebuilt: Segment) {
+    fn take_rebuilt(self: &Rc<Self>, base: Offset, mut rebuilt: Segment, until: u32) {
         let mut state = self.state_mut();
         let active = state.active().base == base;
         let Some(segment) = state.segments.iter_mut().find(|segment| segment.base == base) else { return };
         if !active {
             rebuilt.close();
         }
-        segment.indexes.replace(rebuilt.indexes);
+        segment.indexes.replace(rebuilt.indexes, until);
         segment.finished = false;
         drop(state);
         self.context.note_change(self);
@@ -421,8 +452,120 @@ impl Log {
             let segments = state.segments.iter().filter(|segment| segment.next_offset > state.log_start);
             segments.map(|segment| segment.max_timestamp).max().unwrap_or(NO_TIMESTAMP)
         };
-        if largest == NO_TIMESTAMP { Ok(None) } else { self.offset_for_timestamp(largest).await }
+        if largest == NO_TIMESTAMP {
+            return Ok(None);
+        }
+        if let Some(found) = self.offset_for_timestamp(largest).await? {
+            return Ok(Some(found));
+        }
+        // It is that of a deleted record, which its segment still holds.
+        match self.largest_of_the_living().await? {
+            NO_TIMESTAMP => Ok(None),
+            largest => self.offset_for_timestamp(largest).await,
+        }
     }
+
+    /// The largest timestamp at or behind the log start: of its segment by a walk, of the later ones as it is known.
+    async fn largest_of_the_living(self: &Rc<Self>) -> Result<Timestamp, ReadError> {
+        let (start, end, later) = {
+            let state = self.state();
+            let mut living = state.segments.iter().filter(|segment| segment.next_offset > state.log_start);
+            let end = living.next().map_or(state.log_start, |first| first.next_offset);
+            (state.log_start, end, living.map(|segment| segment.max_timestamp).max().unwrap_or(NO_TIMESTAMP))
+        };
+        let (mut largest, mut from) = (later, start);
+        while from < end {
+            let before = from;
+            for slice in self.read_memory(from, READ_BYTES_MIN).await? {
+                for (header, batch) in whole_batches(&slice) {
+                    largest = largest.max(
+                        largest_from(header, batch, start)
+                            .map_err(|corruption| ReadError::Corrupt(format!("{}: {corruption}", self.name())))?,
+                    );
+                    from = header.next_offset();
+                }
+            }
+            if from == before {
+                break;
+            }
+        }
+        Ok(largest)
+    }
+}
+
+/// The largest timestamp of a batch's records at or behind `start`.
+fn largest_from(header: &BatchHeader, batch: &[u8], start: Offset) -> Result<Timestamp, Corruption> {
+    if header.base_offset() >= start {
+        return Ok(header.max_timestamp());
+    }
+    let mut largest = NO_TIMESTAMP;
+    for record in &records(batch)? {
+        let record = record?;
+        if record.offset >= start {
+            largest = largest.max(record.timestamp);
+        }
+    }
+    Ok(largest)
+}
+
+/// Position in `bytes`, which are those at `start`, of the first batch that does not lie wholly before the offset that is looked
+/// for, by the headers alone: what is not asked for need not be sound.
+fn skip_before(bytes: &[u8], start: &mut Start) -> usize {
+    let mut at = 0;
+    while let Some(header) = BatchHeader::read(&bytes[at..]) {
+        let Some(length) = header.total_bytes().filter(|length| at + length <= bytes.len()) else { break };
+        let next = match start.behind_first.take() {
+            Some(next) => next,
+            None => {
+                let in_place = start.expected.is_none_or(|expected| expected == header.base_offset());
+                let next = header.base_offset().saturating_add(i64::from(header.last_offset_delta()) + 1);
+                if header.magic() != MAGIC || !in_place || next <= header.base_offset() || next > start.from {
+                    break;
+                }
+                next
+            }
+        };
+        start.expected = Some(next);
+        at += length;
+    }
+    at
+}
+
+/// What is wrong with the place of a batch, if anything is. Neither its offset nor its leader epoch is covered by its
+/// checksum. Nothing is compacted, so offsets have no gaps.
+fn misplaced(header: &BatchHeader, expected: Option<Offset>, epoch: Option<LeaderEpoch>) -> Option<String> {
+    let (base, found) = (header.base_offset(), header.partition_leader_epoch());
+    match (expected, epoch) {
+        (Some(expected), _) if expected != base => {
+            Some(format!("the batch starts at offset {base}, where {expected} belongs"))
+        }
+        (_, Some(epoch)) if epoch != found => {
+            Some(format!("the batch at offset {base} has leader epoch {found}, and was written in {epoch}"))
+        }
+        _ => None,
+    }
+}
+
+/// Has `rebuilt` index the whole batches of `bytes`, which go on where it ends.
+///
+/// # Errors
+/// What is wrong with the batch where it ends now.
+fn index_batches(rebuilt: &mut Segment, bytes: &[u8], index_interval_bytes: u32) -> Result<(), String> {
+    let mut at = 0;
+    while at < bytes.len() {
+        let header = match check_stored(&bytes[at..]) {
+            Ok(header) => header,
+            Err(Corruption::Incomplete { .. }) if at > 0 => break,
+            Err(corruption) => return Err(corruption.to_string()),
+        };
+        if let Some(why) = misplaced(header, Some(rebuilt.next_offset), None) {
+            return Err(why);
+        }
+        let length = header.total_bytes().expect("it was checked");
+        rebuilt.note(header, length as u32, index_interval_bytes);
+        at += length;
+    }
+    if at == 0 { Err("the file ends here".to_owned()) } else { Ok(()) }
 }
 
 /// The front of `bytes` that ends at or before the offset `below` and within `bytes_max`.
@@ -438,6 +581,6 @@ fn within(bytes: &Slice, below: Offset, bytes_max: u32, at_least_one: bool) -> O
     (end > 0).then(|| bytes.slice(0..end))
 }
 
-fn whole_batches(bytes: &[u8]) -> impl Iterator<Item = (&BatchHeader, &[u8])> {
+pub(super) fn whole_batches(bytes: &[u8]) -> impl Iterator<Item = (&BatchHeader, &[u8])> {
     crate::record::batches(bytes).map_while(Result::ok)
 }

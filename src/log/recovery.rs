@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex};
 use super::checkpoint::{self, FoundRecord, LogRecord};
 use super::config::StorageConfig;
 use super::directory::{Kind, file_name};
-use super::group::{Chain, Entry, EntryKind, FileHeader, Found, GROUPS_START, find_group};
+use super::group::{Chain, Entry, EntryKind, FileHeader, GROUPS_START, claimed_header};
+use super::group_reader::{GroupReader, JournalPart};
 use super::journal_file::OldChain;
 use super::run::{block_floor, prefix_crc};
+use super::sweep::check_directories;
 use crate::base::block::{Appender, BLOCK_ALIGN, Block, Slice, Use};
 use crate::base::map::Map;
 use crate::base::time::Duration;
@@ -25,8 +27,6 @@ use crate::model::ids::{PartitionId, ReactorId};
 use crate::model::offset::Offset;
 use crate::record::{batches, check_stored};
 
-/// Bytes of a journal that are read at a time.
-const WINDOW_BYTES: usize = 4 << 20;
 /// The largest checkpoint file, in bytes.
 const CHECKPOINT_BYTES_MAX: u64 = 4 << 30;
 /// Blocks that recovered batches are copied to, in bytes.
@@ -51,6 +51,11 @@ pub enum StartError {
         /// What is wrong.
         why: String,
     },
+    /// A directory holds a partition that no checkpoint and no journal knows: files of theirs are missing.
+    Unknown {
+        /// The partition's directory.
+        path: PathBuf,
+    },
     /// The machine has no memory left.
     Memory,
 }
@@ -65,6 +70,13 @@ impl std::fmt::Display for StartError {
                  without it: restore the file from a copy, or the data directory from a backup",
                 path.display()
             ),
+            StartError::Unknown { path } => write!(
+                f,
+                "{} holds a partition of which neither the checkpoints nor the journals know anything, so files of theirs are \
+                 missing and the broker does not start without them: restore the data directory from a backup, or move \
+                 this directory away if it is not this broker's",
+                path.display()
+            ),
             StartError::Memory => f.write_str("there is no memory left to recover the logs"),
         }
     }
@@ -74,7 +86,7 @@ impl std::error::Error for StartError {}
 
 type Result<T> = std::result::Result<T, StartError>;
 
-fn at<T>(path: &Path, result: crate::io::Result<T>) -> Result<T> {
+pub(super) fn at<T>(path: &Path, result: crate::io::Result<T>) -> Result<T> {
     result.map_err(|error| StartError::Io { path: path.to_owned(), error })
 }
 
@@ -161,17 +173,6 @@ pub enum Change {
         /// The log start offset.
         to: Offset,
     },
-    /// The log was cut.
-    Truncate {
-        /// Base offset of the segment that is the last one now.
-        segment: Offset,
-        /// Its end.
-        position: u32,
-        /// The log end offset.
-        to: Offset,
-        /// What stands before the end in its block.
-        edge: Vec<u8>,
-    },
 }
 
 impl RecoveredLog {
@@ -205,6 +206,8 @@ pub async fn recover(io: &Handle, config: &StorageConfig) -> Result<Recovered> {
     let released = Arc::default();
     let spares = recovery.read_journals(&journals, &released).await?;
     let Recovery { logs, mut summary, epoch, .. } = recovery;
+    let known = logs.values().filter(|log| !log.record.removed).map(|log| log.record.name.as_str()).collect();
+    check_directories(io, &config.data, &known).await?;
     summary.logs = logs.values().filter(|log| !log.record.removed).count() as u64;
     // The clock stands still within a turn; the reads above have ended the one in which this began.
     summary.took = io.now().since(started);
@@ -221,11 +224,24 @@ struct Recovery {
     epoch: u32,
 }
 
-/// A journal file with what its header says.
-struct JournalPart {
+/// Where a chain ends: with a torn group, or with one of which a run is missing.
+struct TornEnd {
+    /// Which of the chain's files.
+    file: usize,
+    /// Where in it.
+    position: u64,
+    /// The number of the group that is not there.
+    group: u64,
+    /// What is missing of the group, if it is there.
+    lost_run: Option<LostRun>,
+}
+
+/// A run that is not in its segment as it was written.
+struct LostRun {
+    /// The segment.
     path: PathBuf,
-    header: FileHeader,
-    bytes: u64,
+    position: u32,
+    bytes: u32,
 }
 
 impl Recovery {
@@ -233,16 +249,28 @@ impl Recovery {
         let mut files = Vec::new();
         for name in at(directory, file::list(&self.io, directory).await)? {
             let path = directory.join(&name);
-            if !name.ends_with(".checkpoint") {
-                at(&path, file::unlink(&self.io, &path).await)?;
+            let Some(epoch) = epoch_of(&name, "checkpoint") else {
+                if epoch_of(&name, "new").is_some() {
+                    // It was being made when the broker ended.
+                    at(&path, file::unlink(&self.io, &path).await)?;
+                } else {
+                    tracing::warn!("{} is no checkpoint: it is left alone", path.display());
+                }
                 continue;
-            }
+            };
             let content = at(&path, file::read_whole(&self.io, &path, CHECKPOINT_BYTES_MAX).await)?.unwrap_or_default();
-            let found = checkpoint::parse(&content).map_err(|why| corrupt(&path, 0, why))?;
-            self.epoch = self.epoch.max(epoch_of(&name));
+            let found =
+                checkpoint::parse(&content).map_err(|damaged| corrupt(&path, damaged.position as u64, damaged.why))?;
+            if let Some(position) = found.unreadable_slot {
+                let path = path.display();
+                tracing::warn!(
+                    "{path}: its header at position {position} was torn by a crash or is damaged: the other one is used"
+                );
+            }
+            self.epoch = self.epoch.max(epoch);
             self.summary.checkpoint_bytes += content.len() as u64;
             files.push((path, content.len() as u64));
-            for FoundRecord { id, record, .. } in found {
+            for FoundRecord { id, record, .. } in found.records {
                 let log = self.logs.entry(id).or_default();
                 if record.version >= log.version {
                     (log.version, log.record) = (record.version, record);
@@ -254,14 +282,22 @@ impl Recovery {
 
     /// Replays all journals; gives the files that nobody needs.
     async fn read_journals(&mut self, directory: &Path, released: &Arc<Mutex<Vec<PathBuf>>>) -> Result<Vec<PathBuf>> {
-        let (mut chains, mut spares) = (BTreeMap::<Chain, Vec<JournalPart>>::new(), Vec::new());
+        let mut chains = BTreeMap::<Chain, Vec<JournalPart>>::new();
+        let (mut spares, mut blanks) = (Vec::new(), Vec::new());
         for name in at(directory, file::list(&self.io, directory).await)? {
             let path = directory.join(&name);
+            let Some(epoch) = epoch_of(&name, "journal") else {
+                tracing::warn!("{} is no journal file: it is left alone", path.display());
+                continue;
+            };
             let (header, bytes) = self.read_header(&path).await?;
-            self.epoch = self.epoch.max(epoch_of(&name));
+            self.epoch = self.epoch.max(epoch);
             match header {
                 Some(header) => chains.entry(header.chain).or_default().push(JournalPart { path, header, bytes }),
-                None => spares.push(path),
+                None => {
+                    blanks.extend(self.claimed(&path, bytes).await?);
+                    spares.push(path);
+                }
             }
         }
         for (chain, mut parts) in chains {
@@ -269,21 +305,87 @@ impl Recovery {
             parts.sort_by_key(|part| part.header.sequence);
             self.replay_chain(parts, released, &mut spares).await?;
         }
+        let claimed = blanks.iter().map(|part| part.header.chain.epoch).max();
+        self.epoch = self.epoch.max(claimed.unwrap_or(0));
+        for part in blanks {
+            self.refuse_if_not_covered(&part).await?;
+        }
         Ok(spares)
     }
 
     async fn read_header(&self, path: &Path) -> Result<(Option<FileHeader>, u64)> {
         let bytes = at(path, file::stat(&self.io, path).await)?.map_or(0, |stat| stat.bytes);
-        let file = at(path, File::open(&self.io, path, OpenMode::default()).await)?;
-        let block = self.block(BLOCK_ALIGN)?;
-        let (block, read) = file.read_at(&self.io, 0, block, BLOCK_ALIGN as u32).await;
-        let count = at(path, read)? as usize;
-        if count < BLOCK_ALIGN {
+        let block = self.read_block(path, 0).await?;
+        if block.len() < BLOCK_ALIGN {
             // The file was being made.
             return Ok((None, bytes));
         }
-        let header = FileHeader::decode(&block[..count]).map_err(|why| corrupt(path, 0, why))?;
-        Ok((header, bytes))
+        let header = FileHeader::decode(&block).map_err(|why| corrupt(path, 0, why))?;
+        match header {
+            Some(header) if header.bytes > bytes => {
+                Err(corrupt(path, bytes, format!("the file ends here, and it had {} bytes", header.bytes)))
+            }
+            header => Ok((header, bytes)),
+        }
+    }
+
+    /// The block at `position` of a file, shorter where the file ends.
+    async fn read_block(&self, path: &Path, position: u64) -> Result<Slice> {
+        let file = at(path, File::open(&self.io, path, OpenMode::default()).await)?;
+        let block = self.block(BLOCK_ALIGN)?;
+        let (block, read) = file.read_at(&self.io, position, block, BLOCK_ALIGN as u32).await;
+        let count = at(path, read)? as usize;
+        Ok(block.into_slice(BLOCK_ALIGN).slice(0..count))
+    }
+
+    /// A file with a blank header, as the life that its first group claims; `None` without a group.
+    async fn claimed(&self, path: &Path, bytes: u64) -> Result<Option<JournalPart>> {
+        if bytes < GROUPS_START + BLOCK_ALIGN as u64 {
+            return Ok(None);
+        }
+        let header = claimed_header(&self.read_block(path, GROUPS_START).await?);
+        Ok(header.map(|header| JournalPart { path: path.to_owned(), header, bytes }))
+    }
+
+    /// A blank header is that of a file that is ready to be written: before it was blanked, checkpoints covered all that the
+    /// file held. If they do not, and groups in it were acknowledged, the header was lost. Only the latest start is asked:
+    /// of logs that were removed earlier the checkpoints may know nothing any more.
+    async fn refuse_if_not_covered(&self, part: &JournalPart) -> Result<()> {
+        if part.header.chain.epoch != self.epoch {
+            return Ok(());
+        }
+        let mut reader = GroupReader::open(&self.io, part).await?;
+        let (mut expected, mut durable, mut uncovered) = (part.header.first_group, 0, None);
+        while let Some((number, mark)) = reader.look().await?.map(|(number, mark, _)| (number, mark)) {
+            let Some((_, body)) = reader.next(expected).await? else { break };
+            if uncovered.is_none() && self.holds_news(body).map_err(|why| corrupt(&part.path, 0, why))? {
+                uncovered = Some(number);
+            }
+            durable = durable.max(mark);
+            expected = number + 1;
+            reader.advance();
+        }
+        match uncovered {
+            Some(group) if durable > group => {
+                let why =
+                    format!("its header is blank, but its group {group} was durable, and no checkpoint covers it");
+                Err(corrupt(&part.path, 0, why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether any entry of a group is not covered by a checkpoint.
+    fn holds_news(&self, body: &[u8]) -> std::result::Result<bool, String> {
+        let mut rest = body;
+        while !rest.is_empty() {
+            let (entry, _, behind) = Entry::decode(rest)?;
+            rest = behind;
+            if self.is_new(&entry) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn block(&self, bytes: usize) -> Result<Block> {
@@ -309,12 +411,17 @@ impl Recovery {
                 continue;
             }
             if torn.is_none() {
-                expected = self.replay_file(&mut reader, part, &holder, expected).await?;
-                torn = self.end_of(&mut reader, part, &parts, expected).await?;
+                let lost_run;
+                (expected, lost_run) = self.replay_file(&mut reader, part, &holder, expected).await?;
+                let ends = lost_run.is_some() || !goes_on(part, &parts, expected);
+                torn = ends.then_some(TornEnd { file: at, position: reader.position, group: expected, lost_run });
             }
-            if let Some((path, position, lost)) = &torn {
-                refuse_if_acknowledged(&mut reader, path, *position, *lost).await?;
+            if let Some(torn) = &torn {
+                refuse_if_acknowledged(&mut reader, &parts[torn.file].path, torn).await?;
             }
+        }
+        if let Some(torn) = torn.filter(|torn| torn.lost_run.is_some()) {
+            self.invalidate(&parts[torn.file], torn.position).await?;
         }
         drop(holder);
         // What nobody holds has been released just now.
@@ -326,14 +433,9 @@ impl Recovery {
     async fn refuse_if_new(&self, reader: &mut GroupReader<'_>, part: &JournalPart) -> Result<()> {
         let mut expected = part.header.first_group;
         while let Some((number, body)) = reader.next(expected).await? {
-            let mut rest = body;
-            while !rest.is_empty() {
-                let (entry, _, behind) = Entry::decode(rest).map_err(|why| corrupt(&part.path, 0, why))?;
-                rest = behind;
-                if self.is_new(&entry) {
-                    let why = format!("it follows file {} of its journal, which is missing", part.header.sequence - 1);
-                    return Err(corrupt(&part.path, 0, why));
-                }
+            if self.holds_news(body).map_err(|why| corrupt(&part.path, 0, why))? {
+                let why = format!("it follows file {} of its journal, which is missing", part.header.sequence - 1);
+                return Err(corrupt(&part.path, 0, why));
             }
             expected = number + 1;
             reader.advance();
@@ -341,38 +443,26 @@ impl Recovery {
         Ok(())
     }
 
-    /// Whether the chain ends in this file: where, and at which group.
-    async fn end_of(
-        &self,
-        reader: &mut GroupReader<'_>,
-        part: &JournalPart,
-        parts: &[JournalPart],
-        expected: u64,
-    ) -> Result<Option<(PathBuf, u64, u64)>> {
-        let next = parts.iter().find(|next| next.header.sequence == part.header.sequence + 1);
-        let goes_on = next.is_some_and(|next| next.header.first_group == expected);
-        Ok((!goes_on).then(|| (part.path.clone(), reader.position, expected)))
-    }
-
+    /// Replays the groups of one file: the number of the group that it ends before, and what is missing of that one if a
+    /// run of it is.
     async fn replay_file(
         &mut self,
         reader: &mut GroupReader<'_>,
         part: &JournalPart,
         holder: &Arc<OldChain>,
         first: u64,
-    ) -> Result<u64> {
+    ) -> Result<(u64, Option<LostRun>)> {
         let mut expected = first;
         while let Some((number, body)) = reader.next(expected).await? {
             let body = body.to_vec();
-            if !self.replay_group(&body, part, reader.position, holder).await? {
-                self.invalidate(part, reader.position).await?;
-                return Ok(expected);
+            if let Some(lost) = self.replay_group(&body, part, reader.position, holder).await? {
+                return Ok((expected, Some(lost)));
             }
             self.summary.groups += 1;
             expected = number + 1;
             reader.advance();
         }
-        Ok(expected)
+        Ok((expected, None))
     }
 
     /// Makes the decision last that a group was never acknowledged because one of its runs is missing: a later recovery,
@@ -386,14 +476,14 @@ impl Recovery {
         at(&part.path, file.write_at(&self.io, position, blank, true).await)
     }
 
-    /// Replays one group; false when one of its runs is not in its segment, so that the group was never acknowledged.
+    /// Replays one group, unless one of its runs is not in its segment: that run then.
     async fn replay_group(
         &mut self,
         body: &[u8],
         part: &JournalPart,
         position: u64,
         holder: &Arc<OldChain>,
-    ) -> Result<bool> {
+    ) -> Result<Option<LostRun>> {
         let mut entries = Vec::new();
         let mut rest = body;
         while !rest.is_empty() {
@@ -409,16 +499,18 @@ impl Recovery {
                 let name = String::from_utf8_lossy(payload).into_owned();
                 self.names.insert(entry.id, name);
             }
-            let run = if entry.kind == EntryKind::Run { self.read_run(entry, payload).await? } else { None };
-            if entry.kind == EntryKind::Run && run.is_none() {
-                return Ok(false);
-            }
-            runs.push(run);
+            runs.push(match entry.kind {
+                EntryKind::Run => match self.read_run(entry, payload).await? {
+                    Ok(bytes) => Some(bytes),
+                    Err(lost) => return Ok(Some(lost)),
+                },
+                _ => None,
+            });
         }
         for ((entry, payload), run) in entries.into_iter().zip(runs) {
             self.apply(&entry, payload, run, holder).map_err(|why| corrupt(&part.path, position, why))?;
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// Whether the checkpoint does not cover the entry yet.
@@ -453,19 +545,11 @@ impl Recovery {
                 log.changes.push(Change::Start { to: entry.next_offset });
                 return Ok(());
             }
-            EntryKind::Truncate => {
-                log.next_offset = Some(entry.next_offset);
-                None
-            }
-            EntryKind::Append => Some(self.copy(payload)?),
-            EntryKind::Run => run,
+            EntryKind::Append => self.copy(payload)?,
+            EntryKind::Run => run.ok_or("a run that was not read")?,
         };
         let log = self.logs.entry(entry.id).or_default();
         let (segment, position) = (entry.segment, entry.position);
-        let Some(bytes) = bytes else {
-            log.changes.push(Change::Truncate { segment, position, to: entry.next_offset, edge: payload.to_vec() });
-            return Ok(());
-        };
         check_batches(&bytes, log.end(), entry.next_offset)?;
         log.next_offset = Some(entry.next_offset);
         self.summary.bytes += bytes.len() as u64;
@@ -487,23 +571,24 @@ impl Recovery {
         Ok(copies.share(payload.len()))
     }
 
-    /// Reads a run's whole blocks from its segment and compares checksums; `None` when they are not what was written.
-    async fn read_run(&self, entry: &Entry, rest: &[u8]) -> Result<Option<Slice>> {
+    /// Reads a run's whole blocks from its segment and compares checksums.
+    async fn read_run(&self, entry: &Entry, rest: &[u8]) -> Result<std::result::Result<Slice, LostRun>> {
         let known = self.logs.get(&entry.id).map(|log| &log.record.name).filter(|name| !name.is_empty());
-        let Some(name) = known.or_else(|| self.names.get(&entry.id)) else { return Ok(None) };
+        let name = known.or_else(|| self.names.get(&entry.id)).map_or("", String::as_str);
         let path = self.config.data.join(name).join(file_name(entry.segment, Kind::Log));
-        let Ok(file) = File::open(&self.io, &path, OpenMode::default()).await else { return Ok(None) };
+        let lost = || LostRun { path: path.clone(), position: entry.position, bytes: entry.run_bytes };
+        let Ok(file) = File::open(&self.io, &path, OpenMode::default()).await else { return Ok(Err(lost())) };
         let (run, first) = (entry.run_bytes as usize, block_floor(entry.position));
         let front = (entry.position - first) as usize;
-        let Some(in_segment) = run.checked_sub(rest.len()) else { return Ok(None) };
+        let Some(in_segment) = run.checked_sub(rest.len()) else { return Ok(Err(lost())) };
         let block = self.io.pool().block_unlimited(front + run, Use::Tail).ok_or(StartError::Memory)?;
         let (mut block, read) = file.read_at(&self.io, u64::from(first), block, (front + in_segment) as u32).await;
         if at(&path, read)? as usize != front + in_segment {
-            return Ok(None);
+            return Ok(Err(lost()));
         }
         block[front + in_segment..front + run].copy_from_slice(rest);
         let bytes = block.into_slice(front + run).slice(front..front + run);
-        Ok((run_checksum(&bytes) == Some(entry.run_crc)).then_some(bytes))
+        Ok(if run_checksum(&bytes) == Some(entry.run_crc) { Ok(bytes) } else { Err(lost()) })
     }
 }
 
@@ -535,126 +620,46 @@ fn check_batches(bytes: &[u8], first: Offset, next: Offset) -> std::result::Resu
     Ok(())
 }
 
-/// Refuses when a group of this file, behind the chain's end, says that the group `lost` had been durable.
-async fn refuse_if_acknowledged(reader: &mut GroupReader<'_>, path: &Path, position: u64, lost: u64) -> Result<()> {
+/// Refuses when a group of this file, behind the chain's end, says that the group there had been durable. `path` is that of
+/// the file in which the chain ends.
+async fn refuse_if_acknowledged(reader: &mut GroupReader<'_>, path: &Path, torn: &TornEnd) -> Result<()> {
+    let TornEnd { position, group, lost_run, .. } = torn;
     while let Some((number, durable)) = reader.scan().await? {
-        if number > lost && durable > lost {
-            return Err(corrupt(
-                path,
-                position,
-                format!("group {lost} cannot be read, and group {number} says it was durable"),
-            ));
+        if number <= *group || durable <= *group {
+            continue;
         }
+        return Err(match lost_run {
+            Some(LostRun { path: segment, position: run, bytes }) => corrupt(
+                segment,
+                u64::from(*run),
+                format!(
+                    "the {bytes} bytes from here on are not those that group {group} of {} speaks of, and group {number} \
+                     says it was durable",
+                    path.display()
+                ),
+            ),
+            None => corrupt(
+                path,
+                *position,
+                format!("group {group} cannot be read, and group {number} says it was durable"),
+            ),
+        });
     }
     Ok(())
 }
 
-/// The epoch in the front of a file's name.
-fn epoch_of(name: &str) -> u32 {
-    name.split('-').next().and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
+/// Whether the chain goes on behind `part`, whose last group is the one before `expected`.
+fn goes_on(part: &JournalPart, parts: &[JournalPart], expected: u64) -> bool {
+    let next = parts.iter().find(|next| next.header.sequence == part.header.sequence + 1);
+    next.is_some_and(|next| next.header.first_group == expected)
 }
 
-/// Reads the groups of one journal file through a window.
-struct GroupReader<'a> {
-    io: Handle,
-    part: &'a JournalPart,
-    file: File,
-    /// Where the next group is looked for.
-    position: u64,
-    step: u64,
-    window: Vec<u8>,
-    window_at: u64,
-}
-
-impl<'a> GroupReader<'a> {
-    async fn open(io: &Handle, part: &'a JournalPart) -> Result<GroupReader<'a>> {
-        let file = at(&part.path, File::open(io, &part.path, OpenMode::default()).await)?;
-        Ok(GroupReader {
-            io: io.clone(),
-            part,
-            file,
-            position: GROUPS_START,
-            step: 0,
-            window: Vec::new(),
-            window_at: 0,
-        })
-    }
-
-    /// Makes sure that the window holds `bytes` from the position on, as far as the file goes.
-    async fn fill(&mut self, bytes: usize) -> Result<()> {
-        let have = (self.window_at + self.window.len() as u64).saturating_sub(self.position);
-        if self.position >= self.window_at && have >= bytes as u64 {
-            return Ok(());
-        }
-        let size = bytes.max(WINDOW_BYTES).next_multiple_of(BLOCK_ALIGN);
-        let size = (size as u64).min(self.part.bytes.saturating_sub(self.position)) as usize;
-        self.window.clear();
-        self.window_at = self.position;
-        let mut block = self.io.pool().block_unlimited(WINDOW_BYTES, Use::Staging).ok_or(StartError::Memory)?;
-        while self.window.len() < size {
-            let count = (size - self.window.len()).min(WINDOW_BYTES) as u32;
-            let from = self.window_at + self.window.len() as u64;
-            let (returned, read) = self.file.read_at(&self.io, from, block, count).await;
-            block = returned;
-            let count = at(&self.part.path, read)? as usize;
-            if count == 0 {
-                break;
-            }
-            self.window.extend_from_slice(&block[..count]);
-        }
-        Ok(())
-    }
-
-    fn here(&self) -> &[u8] {
-        &self.window[(self.position - self.window_at) as usize..]
-    }
-
-    /// Number, durable mark and padded size of the group at the position.
-    async fn look(&mut self) -> Result<Option<(u64, u64, usize)>> {
-        let mut need = BLOCK_ALIGN;
-        loop {
-            if self.position + need as u64 > self.part.bytes {
-                return Ok(None);
-            }
-            self.fill(need).await?;
-            match find_group(&self.part.header, self.here()) {
-                Found::Group(group) => return Ok(Some((group.number, group.durable, group.padded))),
-                Found::Need(more) if more > need => need = more,
-                Found::Need(_) | Found::Nothing => return Ok(None),
-            }
-        }
-    }
-
-    /// The group at the position, if it is the one with the number `expected`: its number and its entries.
-    async fn next(&mut self, expected: u64) -> Result<Option<(u64, &[u8])>> {
-        match self.look().await? {
-            Some((number, _, padded)) if number == expected => {
-                self.step = padded as u64;
-                match find_group(&self.part.header, self.here()) {
-                    Found::Group(group) => Ok(Some((number, group.body))),
-                    _ => Ok(None),
-                }
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Goes on behind the group that [`GroupReader::next`] gave.
-    fn advance(&mut self) {
-        self.position += self.step;
-    }
-
-    /// The next group anywhere behind the position: its number and durable mark.
-    async fn scan(&mut self) -> Result<Option<(u64, u64)>> {
-        while self.position + BLOCK_ALIGN as u64 <= self.part.bytes {
-            let found = self.look().await?;
-            self.position += found.map_or(BLOCK_ALIGN, |(_, _, padded)| padded) as u64;
-            if let Some((number, durable, _)) = found {
-                return Ok(Some((number, durable)));
-            }
-        }
-        Ok(None)
-    }
+/// The epoch in a name of the form `EPOCH-REACTOR-NUMBER.suffix`; `None` for any other name.
+fn epoch_of(name: &str, suffix: &str) -> Option<u32> {
+    let (numbers, ending) = name.split_once('.')?;
+    let [epoch, reactor, number] = <[&str; 3]>::try_from(numbers.split('-').collect::<Vec<_>>()).ok()?;
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    (ending == suffix && is_number(reactor) && is_number(number)).then(|| epoch.parse().ok()).flatten()
 }
 
 impl Recovered {

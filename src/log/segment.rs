@@ -108,12 +108,16 @@ impl Segment {
         self.indexes.append_time(self.max_timestamp, self.max_timestamp_offset);
     }
 
-    /// Cuts it to end at `to`, which is at `position`. The indexes begin anew: a search scans until they are rebuilt.
-    pub fn cut(&mut self, position: u32, to: Offset) {
+    /// Cuts it to end at `to`, which is at `position`; `max` is the largest timestamp before, and the last offset of its batch.
+    /// The indexes are in memory.
+    pub fn cut(&mut self, position: u32, to: Offset, max: (Timestamp, Offset)) {
         (self.end, self.next_offset, self.finished, self.allocated) = (position, to, false, 0);
         self.cut_to_size = false;
-        self.max_timestamp_offset = self.max_timestamp_offset.min(to - 1);
-        self.indexes = Indexes::new(self.base);
+        (self.max_timestamp, self.max_timestamp_offset) = max;
+        if position == 0 {
+            self.first_timestamp = NO_TIMESTAMP;
+        }
+        self.indexes.cut(to);
     }
 
     /// Bytes of the larger of the two indexes.
@@ -261,13 +265,34 @@ impl Indexes {
         self.whole = true;
     }
 
-    /// Takes entries that were built anew; none of them is on file then.
-    pub(super) fn replace(&mut self, rebuilt: Indexes) {
-        self.whole = false;
+    /// Takes entries that were built anew from the segment up to the position `until`; none is on file then. Of those in
+    /// memory what lies behind stays.
+    pub(super) fn replace(&mut self, rebuilt: Indexes, until: u32) {
+        let (offsets, times) = (rebuilt.offsets, rebuilt.times);
+        let newer_offsets = std::mem::replace(&mut self.offsets, offsets);
+        let newer_times = std::mem::replace(&mut self.times, times);
+        let mut first = Offset::MAX;
+        for entry in newer_offsets.iter().filter(|entry| entry.position >= until) {
+            first = first.min(entry.offset);
+            let _ = self.offsets.append(entry.offset, entry.position);
+        }
+        for entry in newer_times.iter().filter(|entry| entry.offset >= first) {
+            let _ = self.times.maybe_append(entry.timestamp, entry.offset);
+        }
+        self.whole = true;
         self.generation += 1;
         (self.offsets_on_file, self.times_on_file) = (OnFile::default(), OnFile::default());
-        self.last_time = rebuilt.last_time;
-        self.load(rebuilt.offsets, rebuilt.times);
+        self.last_time = self.times.last().timestamp;
+    }
+
+    /// Forgets the entries at or behind `to`. What is left is written to the files anew.
+    fn cut(&mut self, to: Offset) {
+        debug_assert!(self.whole, "loaded before the cut");
+        self.offsets.truncate_to(to);
+        self.times.truncate_to(to);
+        self.last_time = self.times.last().timestamp;
+        self.generation += 1;
+        (self.offsets_on_file, self.times_on_file) = (OnFile::default(), OnFile::default());
     }
 
     /// Forgets the entries, all of which are on file.

@@ -14,12 +14,13 @@ use super::directory::Kind;
 use super::group::Chain;
 use super::journal::{Durable, Journal};
 use super::journal_file::{self, JournalFiles};
-use super::log::{Log, LogSettings, Need};
+use super::log::{Log, LogSettings, Need, State};
 use super::recovery::{Recovered, RecoveredLog, RecoveredPart};
 use super::stats::StorageStats;
 use super::write_back::{self, Thoroughness};
 use crate::base::map::Map;
 use crate::base::time::Duration;
+use crate::base::turnstile::Turnstile;
 use crate::io::file;
 use crate::io::{Handle, Result};
 use crate::model::ids::{PartitionId, ReactorId};
@@ -35,19 +36,19 @@ const CHECKPOINTS_MAX: usize = 8;
 /// The storage of one reactor.
 #[derive(Clone)]
 pub struct Storage {
-    inner: Rc<Inner>,
+    pub(super) inner: Rc<Inner>,
 }
 
-struct Inner {
-    context: Rc<Context>,
-    checkpoint: Rc<Checkpoint>,
+pub(super) struct Inner {
+    pub(super) context: Rc<Context>,
+    pub(super) checkpoint: Rc<Checkpoint>,
     files: JournalFiles,
-    logs: RefCell<Map<PartitionId, Rc<Log>>>,
+    pub(super) logs: RefCell<Map<PartitionId, Rc<Log>>>,
     recovered: RefCell<Map<PartitionId, RecoveredLog>>,
     released: Arc<Mutex<Vec<PathBuf>>>,
-    stopping: Cell<bool>,
-    /// A write-back pass is under way.
-    busy: Cell<bool>,
+    pub(super) stopping: Cell<bool>,
+    /// What works on the files of whole logs goes one at a time: write-back, cutting a log, sweeping.
+    pub(super) passes: Turnstile,
 }
 
 impl Drop for Inner {
@@ -76,12 +77,13 @@ impl Storage {
             recovered: RefCell::new(part.logs.into_iter().collect()),
             released: part.released,
             stopping: Cell::new(false),
-            busy: Cell::new(false),
+            passes: Turnstile::default(),
         };
         let storage = Storage { inner: Rc::new(inner) };
         storage.look_at_space().await;
         io.spawn(storage.clone().maintain());
         io.spawn(storage.clone().watch_space());
+        io.spawn(storage.clone().sweep());
         Ok(storage)
     }
 
@@ -144,7 +146,8 @@ impl Storage {
 
     /// Waits until write-back does not work on `log`.
     async fn released_by_write_back(&self, log: &Rc<Log>) {
-        while log.state().held || log.state().capturing || log.state().reserving || log.state().runs_in_flight > 0 {
+        let busy = |state: &State| state.held || state.capturing || state.reserving || state.closed;
+        while busy(&log.state()) || log.state().runs_in_flight > 0 {
             self.inner.context.io.sleep(Duration::from_millis(1)).await;
         }
     }
@@ -197,9 +200,7 @@ impl Storage {
         let inner = &self.inner;
         inner.stopping.set(true);
         inner.context.wake_write_back();
-        while inner.busy.get() {
-            inner.context.io.sleep(Duration::from_millis(1)).await;
-        }
+        let _alone = inner.passes.enter().await;
         let settled = inner.context.journal.shutdown().await;
         inner.files.stop();
         if !settled {
@@ -227,12 +228,12 @@ impl Storage {
             if inner.stopping.get() {
                 return;
             }
-            inner.busy.set(true);
+            let alone = inner.passes.enter().await;
             let logs = inner.context.take_changed();
             let result = write_back::pass(&inner.context, &inner.checkpoint, logs, Thoroughness::Lazy).await;
             self.bound_tails();
             let unlinked = self.unlink_released().await;
-            inner.busy.set(false);
+            drop(alone);
             if result.and(unlinked).is_err() {
                 self.look_at_space().await;
                 io.sleep(RETRY).await;

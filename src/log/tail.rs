@@ -128,7 +128,7 @@ impl Tail {
         }
     }
 
-    /// Drops batches that start at or behind `offset`.
+    /// Drops batches that end behind `offset`.
     pub fn truncate(&mut self, offset: Offset) {
         while let Some(batch) = self.batches.back() {
             if batch.next_offset <= offset {

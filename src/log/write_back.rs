@@ -30,9 +30,9 @@ const RECORDS_MAX: usize = 512;
 const RECORDS_BYTES_MAX: usize = 8 << 20;
 
 /// What a log looked like when its write-back began.
-struct Captured {
+pub(super) struct Captured {
     /// The record to be; the write-back completes what it says of the index files.
-    record: LogRecord,
+    pub record: LogRecord,
     dirty: Vec<DirtyRange>,
     /// The segments that are to be written, oldest first; the last one is appended to meanwhile.
     segments: Vec<Unfinished>,
@@ -268,7 +268,7 @@ async fn remove_doomed(log: &Rc<Log>, doomed: &[Offset]) -> Result<()> {
 
 impl State {
     /// Gives up a capture: what it covered is needed from the journal as before.
-    fn abandon_capture(&mut self) {
+    pub(super) fn abandon_capture(&mut self) {
         self.capturing = false;
         let since = std::mem::take(&mut self.need_since_capture);
         self.need.current = self.need.current.take().or(since.current);
@@ -301,7 +301,7 @@ impl Log {
     }
 
     /// Captures the state that a checkpoint record will describe.
-    fn capture(&self, thoroughness: Thoroughness) -> Captured {
+    pub(super) fn capture(&self, thoroughness: Thoroughness) -> Captured {
         let owner_state = self.owner_state();
         let state = &mut *self.state_mut();
         if thoroughness == Thoroughness::Final {
@@ -342,7 +342,7 @@ impl Log {
     }
 
     /// Lets go of what the checkpoint now covers.
-    fn finish_write_back(self: &Rc<Self>, captured: Captured) {
+    pub(super) fn finish_write_back(self: &Rc<Self>, captured: Captured) {
         let state = &mut *self.state_mut();
         state.capturing = false;
         state.need = std::mem::take(&mut state.need_since_capture);

@@ -16,6 +16,7 @@ pub mod settings;
 #[allow(clippy::module_inception, reason = "the shard is what this module is about")]
 pub mod shard;
 pub mod shards;
+pub mod truncate;
 pub mod waiters;
 
 pub use crate::log::reader::Piece;

@@ -145,6 +145,12 @@ impl Shard {
         }
     }
 
+    /// The log was cut to end at `end`.
+    pub(super) fn retreat(&self, end: Offset) {
+        self.high_watermark.set(end.min(self.high_watermark.get()));
+        self.waiters.advance(self.high_watermark.get());
+    }
+
     /// The storage is offline: no append that waits will be acknowledged.
     pub(super) fn fail(&self, reason: &str) {
         self.waiters.fail(&offline(reason));
@@ -177,12 +183,17 @@ fn recover_producers(log: &Rc<Log>, state: &[u8], as_of: Offset) -> ProducerStat
         }
     }
     for header in log.tail_headers(as_of) {
-        let facts = facts_of(&header);
-        if facts.has_producer() && !header.is_control() {
-            producers.commit(&facts, header.base_offset(), header.max_timestamp());
-        }
+        replay(&mut producers, &header);
     }
     producers
+}
+
+/// Has the producers' state take in a batch that is in the log.
+pub(super) fn replay(producers: &mut ProducerStates, header: &BatchHeader) {
+    let facts = facts_of(header);
+    if facts.has_producer() && !header.is_control() {
+        producers.commit(&facts, header.base_offset(), header.max_timestamp());
+    }
 }
 
 fn facts_of(header: &BatchHeader) -> BatchFacts {

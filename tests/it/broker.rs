@@ -5,9 +5,14 @@
 mod admin;
 mod client;
 mod consume;
+mod corruption;
+mod damage;
+mod dump;
 mod groups;
 mod load;
 mod offsets;
 mod process;
 mod produce;
+mod program;
+mod segments;
 mod wire;

@@ -81,11 +81,15 @@ pub fn dump_epochs(path: &Path, report: &mut Report) -> io::Result<()> {
 pub fn dump_checkpoint(path: &Path, report: &mut Report) -> io::Result<()> {
     match checkpoint::parse(&read(path, report)?) {
         Ok(found) => {
-            found.iter().for_each(|found| print_record(found, report));
-            report.line(|| format!("{} records  CRC ok", found.len()));
+            found.records.iter().for_each(|found| print_record(found, report));
+            report.line(|| format!("{} records  CRC ok", found.records.len()));
+            if let Some(position) = found.unreadable_slot {
+                report.line(|| {
+                    format!("one of its two headers, at position {position}, was torn by a crash or is damaged")
+                });
+            }
         }
-        // The sentence names the place.
-        Err(why) => report.problem(path, 0, &why),
+        Err(damaged) => report.problem(path, damaged.position as u64, &damaged.why),
     }
     Ok(())
 }

@@ -23,8 +23,8 @@ pub struct JournalEnd {
     durable: u64,
 }
 
-/// Prints the journal file at `path`. Tells `known` which logs it cuts.
-pub fn dump(path: &Path, known: Option<&mut Known>, report: &mut Report) -> io::Result<Option<JournalEnd>> {
+/// Prints the journal file at `path`, and what of it the checkpoints cover.
+pub fn dump(path: &Path, known: Option<&Known>, report: &mut Report) -> io::Result<Option<JournalEnd>> {
     let mut window = Window::open(path)?;
     let header = match FileHeader::decode(window.get(0, BLOCK_ALIGN, Some(report))?) {
         Ok(Some(header)) => Some(header),
@@ -112,7 +112,7 @@ fn live_groups(
     path: &Path,
     window: &mut Window,
     header: FileHeader,
-    mut known: Option<&mut Known>,
+    known: Option<&Known>,
     report: &mut Report,
 ) -> io::Result<JournalEnd> {
     let (mut next_group, mut position, mut durable) = (header.first_group, GROUPS_START, 0);
@@ -126,7 +126,7 @@ fn live_groups(
                 "group {number}  position {position}  entries {entries}  bytes {bytes}  durable below {below}  CRC ok"
             )
         });
-        if let Err(why) = print_entries(&body, entries, known.as_deref_mut(), report) {
+        if let Err(why) = print_entries(&body, entries, known, report) {
             report.problem(path, position, &format!("group {number}: {why}"));
         }
         (next_group, position, durable) = (number + 1, position + padded, durable.max(below));
@@ -194,25 +194,22 @@ fn print_leftovers(run: Option<(FileHeader, u64, u64)>, report: &mut Report) {
 }
 
 /// Prints a group's entries, with whether a checkpoint covers them.
-fn print_entries(body: &[u8], entries: u32, mut known: Option<&mut Known>, report: &mut Report) -> Result<(), String> {
+fn print_entries(body: &[u8], entries: u32, known: Option<&Known>, report: &mut Report) -> Result<(), String> {
     let (mut rest, mut count) = (body, 0);
     while !rest.is_empty() {
         let (entry, payload, behind) = Entry::decode(rest)?;
-        print_entry(&entry, payload, known.as_deref_mut(), report)?;
+        print_entry(&entry, payload, known, report)?;
         (rest, count) = (behind, count + 1);
     }
     if count == entries { Ok(()) } else { Err(format!("it has {count} entries, and its header says {entries}")) }
 }
 
-fn print_entry(entry: &Entry, payload: &[u8], known: Option<&mut Known>, report: &mut Report) -> Result<(), String> {
+fn print_entry(entry: &Entry, payload: &[u8], known: Option<&Known>, report: &mut Report) -> Result<(), String> {
     let Entry { kind, id, version, segment, position, next_offset, .. } = *entry;
     let mut state = "";
     if let Some(known) = known {
         let covered = known.is_removed(id) || version <= known.covered(id).0;
         state = if covered { "  covered by a checkpoint" } else { "  new" };
-        if kind == EntryKind::Truncate && !covered {
-            known.note_cut(id, segment, position);
-        }
     }
     report.line(|| {
         let what = match kind {
@@ -222,7 +219,6 @@ fn print_entry(entry: &Entry, payload: &[u8], known: Option<&mut Known>, report:
                 format!("run {} bytes, {} of them here, CRC {:#010x}", entry.run_bytes, payload.len(), entry.run_crc)
             }
             EntryKind::Start => "start here, records before are deleted".to_owned(),
-            EntryKind::Truncate => format!("truncate, {} bytes before the end here", payload.len()),
         };
         format!(
             "  {id}  change {version}  segment {segment}  position {position}  next offset {next_offset}  {what}{state}"

@@ -15,8 +15,6 @@ use flumen::model::offset::Offset;
 #[derive(Default)]
 pub struct Known {
     logs: BTreeMap<PartitionId, LogRecord>,
-    /// Where the journal cuts a log: segment and position.
-    cuts: BTreeMap<PartitionId, (Offset, u32)>,
 }
 
 /// What a segment's files must hold.
@@ -56,7 +54,7 @@ impl Known {
                 continue;
             }
             let content = std::fs::read(&path).unwrap_or_default();
-            for found in checkpoint::parse(&content).unwrap_or_default() {
+            for found in checkpoint::parse(&content).unwrap_or_default().records {
                 let latest = known.logs.entry(found.id).or_default();
                 if found.record.version >= latest.version {
                     *latest = found.record;
@@ -76,31 +74,16 @@ impl Known {
         self.logs.get(&id).is_some_and(|record| record.removed)
     }
 
-    /// Notes that the journal cuts `id`: nothing behind is relied on.
-    pub fn note_cut(&mut self, id: PartitionId, segment: Offset, position: u32) {
-        let cut = self.cuts.entry(id).or_insert((segment, position));
-        *cut = (*cut).min((segment, position));
-    }
-
     /// What the segment `base` of the log in the directory `name` must hold.
     pub fn extent(&self, name: &str, base: Offset) -> Extent {
-        let Some((id, record)) = self.logs.iter().find(|(_, record)| !record.removed && record.name == name) else {
+        let Some(record) = self.logs.values().find(|record| !record.removed && record.name == name) else {
             return NOTHING;
         };
         let Some(segment) = record.segments.iter().find(|segment| segment.base == base) else { return NOTHING };
         let is_last = record.segments.last().is_some_and(|last| last.base == base);
         let stored = u64::from(if is_last { record.stored } else { segment.end });
         let closed = (!is_last).then_some(*segment);
-        match self.cuts.get(id) {
-            Some((cut, _)) if *cut < base => NOTHING,
-            Some((cut, position)) if *cut == base => Extent::Part {
-                stored: stored.min(u64::from(*position)),
-                offsets: OnFile::default(),
-                times: OnFile::default(),
-                closed: None,
-            },
-            _ => Extent::Part { stored, offsets: segment.offsets_on_file, times: segment.times_on_file, closed },
-        }
+        Extent::Part { stored, offsets: segment.offsets_on_file, times: segment.times_on_file, closed }
     }
 
     /// Segments that must be there: the directory's name, the base offset.

@@ -36,8 +36,9 @@ impl Checker for ProducerState {
     fn inspect(&mut self, rest: &AtRest) -> Result<(), String> {
         let mut records: BTreeMap<PartitionId, checkpoint::LogRecord> = BTreeMap::new();
         for (path, bytes) in rest.files.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "checkpoint")) {
-            let found = checkpoint::parse(bytes).map_err(|why| format!("{}: {why}", path.display()))?;
-            for one in found {
+            let found = checkpoint::parse(bytes)
+                .map_err(|damaged| format!("{} at {}: {}", path.display(), damaged.position, damaged.why))?;
+            for one in found.records {
                 let record = records.entry(one.id).or_default();
                 if one.record.version >= record.version {
                     *record = one.record;

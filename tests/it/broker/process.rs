@@ -1,6 +1,6 @@
 //! A broker as a process of its own, on a scratch directory.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -118,6 +118,10 @@ impl Drop for Broker {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            let mut stderr = std::io::stderr();
+            self.lines.try_iter().for_each(|line| drop(writeln!(stderr, "broker: {line}")));
+        }
     }
 }
 

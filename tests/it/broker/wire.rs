@@ -146,7 +146,7 @@ fn a_client_that_does_not_read_is_left_unread() {
     }
 }
 
-fn snapshot(broker: &Broker) -> serde_json::Value {
+pub fn snapshot(broker: &Broker) -> serde_json::Value {
     let mut socket = UnixStream::connect(broker.data.join("flumen.sock")).unwrap();
     let mut json = String::new();
     socket.read_to_string(&mut json).unwrap();

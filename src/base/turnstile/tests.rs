@@ -1,0 +1,33 @@
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::Turnstile;
+
+#[test]
+fn one_goes_through_at_a_time_in_order() {
+    let turnstile = Turnstile::default();
+    let context = &mut Context::from_waker(Waker::noop());
+    let Poll::Ready(first) = pin!(turnstile.enter()).poll(context) else { panic!("it is free") };
+    let (mut second, mut third) = (Box::pin(turnstile.enter()), Box::pin(turnstile.enter()));
+    assert!(second.as_mut().poll(context).is_pending());
+    assert!(third.as_mut().poll(context).is_pending());
+    drop(first);
+    assert!(third.as_mut().poll(context).is_pending(), "the second came before it");
+    let Poll::Ready(passage) = second.as_mut().poll(context) else { panic!("it is the second's turn") };
+    drop(passage);
+    drop(second);
+    assert!(third.as_mut().poll(context).is_ready());
+}
+
+#[test]
+fn who_gives_up_waiting_is_passed_over() {
+    let turnstile = Turnstile::default();
+    let context = &mut Context::from_waker(Waker::noop());
+    let Poll::Ready(first) = pin!(turnstile.enter()).poll(context) else { panic!("it is free") };
+    let mut second = Box::pin(turnstile.enter());
+    assert!(second.as_mut().poll(context).is_pending());
+    drop(second);
+    drop(first);
+    assert!(pin!(turnstile.enter()).poll(context).is_ready());
+}

@@ -1,0 +1,64 @@
+//! What cutting a partition from its end means: the log, its producers as of there, who waits.
+
+use std::rc::Rc;
+
+use super::append::gone;
+use super::read::client_error;
+use super::shard::{Shard, replay};
+use crate::model::error_code::{ClientError, ErrorCode};
+use crate::model::offset::Offset;
+use crate::producer::snapshot;
+use crate::producer::state::ProducerStates;
+
+impl Shard {
+    /// Cuts the partition, durably, so that no record at or behind `to` is left, and gives the log end offset after that.
+    /// Batches stay whole: it lies before `to` when a batch held records on both sides. Below the log start everything goes,
+    /// and the log starts anew at `to`. Appends that wait are answered with NOT_LEADER_OR_FOLLOWER: only a replica that
+    /// leads no more is cut (KIP-101).
+    ///
+    /// # Errors
+    /// CORRUPT_MESSAGE when the log cannot be read around `to`; KAFKA_STORAGE_ERROR when the cut could not be made to last.
+    pub async fn truncate(self: &Rc<Self>, to: Offset) -> Result<Offset, ClientError> {
+        if to < 0 {
+            let message = format!("a log cannot end at offset {to}: give 0 or more");
+            return Err(ClientError::new(ErrorCode::OffsetOutOfRange, message));
+        }
+        let Some(cut) = self.log().cut_before(to).await.map_err(client_error)? else { return Ok(self.log().end()) };
+        let producers = self.producers_as_of(cut.end()).await?;
+        let cut_off = || self.cut_off(cut.end(), producers);
+        self.storage().truncate(self.log(), &cut, cut_off).await.map_err(|error| {
+            let message = format!("the log could not be cut at offset {}: {error}", cut.end());
+            ClientError::new(ErrorCode::KafkaStorageError, message)
+        })?;
+        Ok(cut.end())
+    }
+
+    /// The producers as of `end`: from the latest snapshot before it that can be read, and the batches since.
+    async fn producers_as_of(self: &Rc<Self>, end: Offset) -> Result<ProducerStates, ClientError> {
+        let (mut producers, mut from) = (ProducerStates::new(), self.log().start());
+        if end <= from {
+            return Ok(producers);
+        }
+        let mut below = end;
+        while let Some((base, content)) = self.log().snapshot_before(below).await {
+            match snapshot::decode(&content) {
+                Ok(decoded) => {
+                    (producers, from) = (decoded, from.max(base));
+                    break;
+                }
+                Err(corrupt) => tracing::warn!("the producers' snapshot of {} at {base}: {corrupt}", self.id()),
+            }
+            below = base - 1;
+        }
+        self.log().headers(from, end, |header| replay(&mut producers, header)).await.map_err(client_error)?;
+        Ok(producers)
+    }
+
+    /// What follows from a cut, before anything else is appended.
+    fn cut_off(&self, end: Offset, producers: ProducerStates) {
+        *self.producers().borrow_mut() = producers;
+        self.retreat(end);
+        self.parked().borrow_mut().clear();
+        self.waiters().fail(&gone());
+    }
+}
