@@ -1,5 +1,7 @@
 //! `flumen-sim`: seeds in, verdict out. Plays runs of the simulated world until a promise is broken or the time is over.
 
+#![allow(clippy::disallowed_methods, reason = "the real clock times the program; no world sees it")]
+
 use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::mem::ManuallyDrop;

@@ -202,7 +202,7 @@ fn temporary_files_go_and_foreign_ones_stay() {
     world.run_for(Duration::from_secs(60));
     let paths = files(&mut world, machine);
     let is_there = |name: &&str| paths.contains(&Path::new("/data/left-0").join(name));
-    assert!(!own.iter().any(|name| is_there(name)), "{paths:?}");
-    assert!(foreign.iter().all(|name| is_there(name)), "{paths:?}");
+    assert!(!own.iter().any(&is_there), "{paths:?}");
+    assert!(foreign.iter().all(is_there), "{paths:?}");
     world.kill(process);
 }
