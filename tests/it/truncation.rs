@@ -355,12 +355,12 @@ impl Drop for Told {
 #[test]
 fn a_log_that_is_cut_while_it_is_open_is_what_a_model_says() {
     let (mut cuts, mut checks) = (0, 0);
-    for seed in 0..40 {
+    for seed in 0..20 {
         let told = Told(seed);
         let (_, cut, checked) = run(seed);
         drop(told);
         cuts += cut;
         checks += checked;
     }
-    assert!(cuts > 500 && checks > 500, "{cuts} cuts and {checks} checks");
+    assert!(cuts > 300 && checks > 250, "{cuts} cuts and {checks} checks");
 }

@@ -135,7 +135,7 @@ async fn attacker(io: Handle, address: SocketAddr, told: Rc<RefCell<Told>>) {
     assert_eq!(created.topics[0].error_code, 0);
     let all = corpus::requests();
     let mut mutator = Mutator::new(seed());
-    for round in 0..rounds(700) {
+    for round in 0..rounds(300) {
         let count = mutator.random.between(1, FRAMES_MAX);
         let frames = (0..count).map(|_| mutated(&mut mutator, &all)).collect();
         let answered = attack(&io, address, frames).await;
