@@ -14,6 +14,9 @@ use crate::model::ids::{PartitionIndex, TopicId};
 /// "No target assignment yet."
 pub const NO_TARGET_EPOCH: i32 = -1;
 
+/// The epoch of a group before anybody is in it; the first member raises it.
+pub const FIRST_EPOCH: i32 = 1;
+
 /// Where a consumer group stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConsumerState {
@@ -103,7 +106,7 @@ impl ConsumerGroup {
     pub fn new(id: Arc<str>) -> ConsumerGroup {
         ConsumerGroup {
             id,
-            epoch: 0,
+            epoch: FIRST_EPOCH,
             metadata_hash: 0,
             has_epoch_record: false,
             has_partition_metadata: false,

@@ -99,19 +99,19 @@ impl Fixture {
 fn members_join_share_and_leave() {
     let mut broker = Fixture::new();
     let mut members = vec![broker.enters("a", &["orders"])];
-    assert_eq!((members[0].epoch, members[0].count()), (1, 6));
+    assert_eq!((members[0].epoch, members[0].count()), (2, 6));
     assert_eq!(broker.consumers().state(), ConsumerState::Stable);
     members.push(broker.enters("b", &["orders"]));
     assert_eq!(members[1].count(), 0, "the first one holds everything still");
     broker.settles(&mut members);
     assert_eq!((members[0].count(), members[1].count()), (3, 3));
     assert!(members[0].held[&orders()].is_disjoint(&members[1].held[&orders()]));
-    assert_eq!((members[0].epoch, members[1].epoch), (2, 2));
+    assert_eq!((members[0].epoch, members[1].epoch), (3, 3));
     let left = broker.consume(&staying("a", -1));
     assert_eq!((code(&left), left.member_epoch), (ErrorCode::None, -1));
     members.remove(0);
     broker.settles(&mut members);
-    assert_eq!((members[0].epoch, members[0].count()), (3, 6));
+    assert_eq!((members[0].epoch, members[0].count()), (4, 6));
     broker.consume(&staying("b", -1));
     assert_eq!(broker.consumers().state(), ConsumerState::Empty);
     broker.pass_ms(1);
@@ -125,18 +125,18 @@ fn a_partition_is_given_on_only_when_it_was_given_up() {
     let mut first = broker.enters("a", &["orders"]);
     broker.pass_ms(1500);
     let mut second = broker.enters("b", &["orders"]);
-    assert_eq!((second.epoch, second.count()), (2, 0), "it waits in the new epoch");
-    let response = broker.consume(&staying("a", 1));
+    assert_eq!((second.epoch, second.count()), (3, 0), "it waits in the new epoch");
+    let response = broker.consume(&staying("a", 2));
     first.hears(&response);
-    assert_eq!((first.epoch, first.count()), (1, 3), "it is told to give up three, and stays in its epoch meanwhile");
+    assert_eq!((first.epoch, first.count()), (2, 3), "it is told to give up three, and stays in its epoch meanwhile");
     broker.tells(&mut second);
     assert_eq!(second.count(), 0, "nothing is free yet");
-    let response = broker.consume(&staying("a", 1));
+    let response = broker.consume(&staying("a", 2));
     assert!(response.assignment.is_none(), "nothing new as long as it does not say what it holds");
     broker.tells(&mut first);
-    assert_eq!(first.epoch, 2);
+    assert_eq!(first.epoch, 3);
     broker.tells(&mut second);
-    assert_eq!((second.epoch, second.count()), (2, 3));
+    assert_eq!((second.epoch, second.count()), (3, 3));
     assert_eq!(broker.consumers().state(), ConsumerState::Stable);
 }
 
@@ -146,13 +146,13 @@ fn who_does_not_give_up_its_partitions_in_time_is_removed() {
     broker.enters("a", &["orders"]);
     broker.pass_ms(1500);
     let mut second = broker.enters("b", &["orders"]);
-    broker.consume(&staying("a", 1));
+    broker.consume(&staying("a", 2));
     for _ in 0..7 {
         broker.pass_ms(REBALANCE_MS as u64 / 6);
-        broker.consume(&staying("a", 1));
+        broker.consume(&staying("a", 2));
         broker.tells(&mut second);
     }
-    assert_eq!(code(&broker.consume(&staying("a", 1))), ErrorCode::UnknownMemberId);
+    assert_eq!(code(&broker.consume(&staying("a", 2))), ErrorCode::UnknownMemberId);
     broker.tells(&mut second);
     assert_eq!(second.count(), 6);
     let past = broker.groups.history(GROUP).unwrap();
@@ -188,15 +188,15 @@ fn epochs_fence() {
     broker.tells(&mut first);
     broker.tells(&mut first);
     broker.tells(&mut second);
-    assert_eq!((first.epoch, second.epoch), (2, 2));
-    let lost = staying("a", 1).with_topic_partitions(Some(first.owned()));
+    assert_eq!((first.epoch, second.epoch), (3, 3));
+    let lost = staying("a", 2).with_topic_partitions(Some(first.owned()));
     assert_eq!(code(&broker.consume(&lost)), ErrorCode::None, "the reply that brought the epoch may have been lost");
-    assert_eq!(code(&broker.consume(&staying("a", 1))), ErrorCode::FencedMemberEpoch);
+    assert_eq!(code(&broker.consume(&staying("a", 2))), ErrorCode::FencedMemberEpoch);
     let everything = TopicPartitions::default().with_topic_id(orders()).with_partitions((0..6).collect());
-    let more = staying("a", 1).with_topic_partitions(Some(vec![everything]));
+    let more = staying("a", 2).with_topic_partitions(Some(vec![everything]));
     assert_eq!(code(&broker.consume(&more)), ErrorCode::FencedMemberEpoch, "it holds more than it may");
     let again = broker.enters("a", &["orders"]);
-    assert_eq!((again.epoch, again.count()), (2, 3), "who joins anew gets what it had");
+    assert_eq!((again.epoch, again.count()), (3, 3), "who joins anew gets what it had");
 }
 
 #[test]
@@ -296,16 +296,16 @@ fn topics_that_change_are_noticed() {
     assert_eq!(members[0].count(), 6);
     broker.topics(&[("orders", 8), ("payments", 3)]);
     broker.settles(&mut members);
-    assert_eq!((members[0].count(), members[0].epoch), (8, 2));
+    assert_eq!((members[0].count(), members[0].epoch), (8, 3));
     broker.topics(&[("orders", 8), ("payments", 3), ("later", 2)]);
     broker.settles(&mut members);
-    assert_eq!((members[0].count(), members[0].epoch), (10, 3));
+    assert_eq!((members[0].count(), members[0].epoch), (10, 4));
     broker.topics(&[("other", 1)]);
     broker.settles(&mut members);
-    assert_eq!((members[0].count(), members[0].epoch), (0, 4));
+    assert_eq!((members[0].count(), members[0].epoch), (0, 5));
     broker.topics(&[("other", 1), ("unrelated", 1)]);
     broker.settles(&mut members);
-    assert_eq!(members[0].epoch, 4, "topics of others are none of its business");
+    assert_eq!(members[0].epoch, 5, "topics of others are none of its business");
     let reasons: Vec<String> =
         broker.groups.history(GROUP).unwrap().past().map(|one| one.cause.reason.clone()).collect();
     assert_eq!(reasons[1], "topics that the group subscribes to changed");

@@ -124,22 +124,22 @@ fn a_member_of_the_classic_protocol_joins_a_consumer_group() {
     let old = required.member_id.to_string();
     let to = broker.join(&Joins { member: &old, ..Joins::default() });
     let joined = broker.joined(to);
-    assert_eq!((joined.error_code, joined.generation_id), (0, 2));
+    assert_eq!((joined.error_code, joined.generation_id), (0, 3));
     assert_eq!(joined.protocol_name.as_deref(), Some("range"));
-    assert_eq!(broker.held_by_classic(&old, 2), Ok(0));
-    assert_eq!(broker.beat(&old, 2), 0, "it waits for what the other one holds");
+    assert_eq!(broker.held_by_classic(&old, 3), Ok(0));
+    assert_eq!(broker.beat(&old, 3), 0, "it waits for what the other one holds");
     let told = broker.consume(&staying("new", epoch));
     let kept = told.assignment.unwrap().topic_partitions[0].partitions.clone();
     assert_eq!(kept.len(), 3);
     let held = TopicPartitions::default().with_topic_id(orders()).with_partitions(kept);
     epoch = broker.consume(&staying("new", epoch).with_topic_partitions(Some(vec![held]))).member_epoch;
-    assert_eq!(epoch, 2);
-    assert_eq!(broker.beat(&old, 2), ErrorCode::RebalanceInProgress.code(), "what it waited for is free");
+    assert_eq!(epoch, 3);
+    assert_eq!(broker.beat(&old, 3), ErrorCode::RebalanceInProgress.code(), "what it waited for is free");
     let to = broker.join(&Joins { member: &old, ..Joins::default() });
-    assert_eq!(broker.joined(to).generation_id, 2);
-    assert_eq!(broker.held_by_classic(&old, 2), Ok(3));
-    assert_eq!(broker.held_by_classic(&old, 1), Err(ErrorCode::IllegalGeneration));
-    assert_eq!(broker.held_by_classic("new", 2), Err(ErrorCode::UnknownMemberId));
+    assert_eq!(broker.joined(to).generation_id, 3);
+    assert_eq!(broker.held_by_classic(&old, 3), Ok(3));
+    assert_eq!(broker.held_by_classic(&old, 9), Err(ErrorCode::IllegalGeneration));
+    assert_eq!(broker.held_by_classic("new", 3), Err(ErrorCode::UnknownMemberId));
     let to = broker.join(&Joins { kind: "connect", ..Joins::default() });
     assert_eq!(broker.joined(to).error_code, ErrorCode::InconsistentGroupProtocol.code());
     let left = broker.leave(&[(&old, None), ("nobody", None)]);
@@ -207,7 +207,7 @@ fn an_empty_group_takes_either_protocol() {
     let mut broker = Fixture::new();
     let old = broker.one_classic();
     broker.leave(&[(&old, None)]);
-    assert_eq!(broker.consume(&joining("new", &["orders"])).member_epoch, 1);
+    assert_eq!(broker.consume(&joining("new", &["orders"])).member_epoch, 2);
     broker.consume(&staying("new", -1));
     assert!(!broker.is_classic());
     let unknown = broker.join(&Joins { member: "new", ..Joins::default() });
@@ -224,14 +224,14 @@ fn an_empty_group_takes_either_protocol() {
 fn a_static_member_takes_its_group_back_to_the_classic_protocol() {
     let mut broker = Fixture::new();
     let request = joining("new", &["orders"]).with_instance_id(Some(text("one")));
-    assert_eq!(broker.consume(&request).member_epoch, 1);
+    assert_eq!(broker.consume(&request).member_epoch, 2);
     let to = broker.join(&Joins { instance: Some("one"), ..Joins::default() });
     let joined = broker.joined(to);
-    assert_eq!((joined.error_code, joined.generation_id), (0, 1));
+    assert_eq!((joined.error_code, joined.generation_id), (0, 2));
     assert!(broker.is_classic());
     let id = joined.member_id.to_string();
-    assert_eq!(broker.held_by_classic(&id, 1), Ok(6), "with what it had");
-    assert_eq!(broker.beat(&id, 1), 0);
+    assert_eq!(broker.held_by_classic(&id, 2), Ok(6), "with what it had");
+    assert_eq!(broker.beat(&id, 2), 0);
     let reloaded = broker.reloaded();
     assert!(reloaded.is_classic());
 }
@@ -258,24 +258,24 @@ fn who_may_commit_in_a_classic_group() {
 fn who_may_commit_and_fetch_in_a_consumer_group() {
     let mut broker = Fixture::new();
     broker.consume(&joining("a", &["orders"]));
-    assert!(matches!(broker.commits("a", 1), Ok(CommitRight::All)));
-    assert_eq!(broker.commits("a", 2).unwrap_err(), ErrorCode::StaleMemberEpoch);
+    assert!(matches!(broker.commits("a", 2), Ok(CommitRight::All)));
+    assert_eq!(broker.commits("a", 3).unwrap_err(), ErrorCode::StaleMemberEpoch);
     assert_eq!(broker.commits("b", 1).unwrap_err(), ErrorCode::UnknownMemberId);
     assert_eq!(broker.commits("", -1).unwrap_err(), ErrorCode::UnknownMemberId);
     let fetch =
         |broker: &Fixture, member, epoch| broker.groups.check_fetch(GROUP, member, epoch).map_err(|error| error.code);
     assert_eq!(fetch(&broker, None, -1), Ok(()));
-    assert_eq!(fetch(&broker, Some("a"), 1), Ok(()));
+    assert_eq!(fetch(&broker, Some("a"), 2), Ok(()));
     assert_eq!(fetch(&broker, Some("a"), 0), Err(ErrorCode::StaleMemberEpoch));
     assert_eq!(fetch(&broker, Some("b"), 1), Err(ErrorCode::UnknownMemberId));
     // In a later epoch it may commit what it got before and still holds (KIP-1251).
     broker.pass_ms(1500);
     broker.consume(&joining("b", &["orders"]));
-    let told = broker.consume(&staying("a", 1));
+    let told = broker.consume(&staying("a", 2));
     let kept = told.assignment.unwrap().topic_partitions[0].partitions.clone();
     let held = TopicPartitions::default().with_topic_id(orders()).with_partitions(kept.clone());
-    broker.consume(&staying("a", 1).with_topic_partitions(Some(vec![held])));
-    let right = broker.commits("a", 1).unwrap();
+    broker.consume(&staying("a", 2).with_topic_partitions(Some(vec![held])));
+    let right = broker.commits("a", 2).unwrap();
     assert!(right.check(orders(), kept[0]).is_ok());
     let given_up = (0..6).find(|index| !kept.contains(index)).unwrap();
     assert_eq!(right.check(orders(), given_up).unwrap_err().code, ErrorCode::StaleMemberEpoch);
@@ -336,7 +336,7 @@ fn groups_are_listed_described_and_deleted() {
     assert_eq!(listed, ["consumer Stable consumer"]);
     let situation = Situation { now: Instant(0), wall_ms: 0, image: &broker.image, random: 0 };
     let described = broker.groups.describe_consumer(&situation, GROUP);
-    assert_eq!((described.group_epoch, described.assignment_epoch, &*described.assignor_name), (1, 1, "uniform"));
+    assert_eq!((described.group_epoch, described.assignment_epoch, &*described.assignor_name), (2, 2, "uniform"));
     let member = &described.members[0];
     assert_eq!(member.subscribed_topic_names.len(), 2);
     assert_eq!(member.assignment.topic_partitions[0].partitions, (0..6).collect::<Vec<i32>>());
