@@ -250,7 +250,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn groups_are_sound_whatever_comes(steps in prop::collection::vec(step(), 1..40)) {
