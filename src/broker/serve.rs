@@ -12,7 +12,7 @@ use super::hosting;
 use super::lag;
 use super::message::{Answer, Ask, CallId, Fetch, Message, Produce, Publication};
 use super::reading;
-use super::startup;
+use super::startup::{self, RunError};
 use super::stats;
 use crate::coordinator::runtime::Asked;
 use crate::model::error_code::ClientError;
@@ -27,12 +27,16 @@ pub async fn serve_for_ever(broker: Rc<Broker>) {
 }
 
 /// Takes in messages until the storage is to be finished, and finishes it.
-pub async fn serve_until_shutdown(broker: &Rc<Broker>) {
+///
+/// # Errors
+/// As [`startup::finish_storage`].
+pub async fn serve_until_shutdown(broker: &Rc<Broker>) -> Result<(), RunError> {
     loop {
         let (from, message) = broker.mesh.receive().await;
         if let Some(call) = take(broker, from, message) {
-            startup::finish_storage(broker).await;
-            return calls::answer(&broker.mesh, from, call, Answer::Finished);
+            let finished = startup::finish_storage(broker).await;
+            calls::answer(&broker.mesh, from, call, Answer::Finished);
+            return finished;
         }
     }
 }

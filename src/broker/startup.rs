@@ -55,6 +55,36 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// Why a broker ended otherwise than it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunError {
+    /// It did not start.
+    Start(StartError),
+    /// It stopped, and the storage could not be finished. What was acknowledged is safe; the next start replays more.
+    Stop(String),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Start(error) => write!(f, "cannot start: {error}"),
+            RunError::Stop(reason) => write!(
+                f,
+                "stopped, but the storage could not be finished cleanly: {reason}; nothing acknowledged is lost, the next \
+                 start replays it from the journal"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl From<StartError> for RunError {
+    fn from(error: StartError) -> RunError {
+        RunError::Start(error)
+    }
+}
+
 fn failed(error: impl fmt::Display) -> StartError {
     StartError(error.to_string())
 }
@@ -62,8 +92,9 @@ fn failed(error: impl fmt::Display) -> StartError {
 /// Runs the broker on this reactor until it is stopped. The future of reactor 0 ends last.
 ///
 /// # Errors
-/// Why it could not start; the other reactors then wait for ever and are to be ended with the process.
-pub async fn run(io: Handle, port: Port<Message>, config: Arc<Config>) -> Result<(), StartError> {
+/// Why it could not start: the other reactors then wait for ever and are to be ended with the process. Or why this
+/// reactor's storage could not be finished.
+pub async fn run(io: Handle, port: Port<Message>, config: Arc<Config>) -> Result<(), RunError> {
     let mesh = Mesh::join(&io, port);
     if io.reactor_id() == CONTROLLER_REACTOR { lead(io, mesh, config).await } else { follow(io, mesh, config).await }
 }
@@ -100,7 +131,7 @@ fn new_broker(io: Handle, mesh: Mesh<Message>, config: Arc<Config>, shards: Shar
 const FETCH_SESSION_EVICTION: Duration = Duration::from_secs(120);
 
 /// The main of reactor 0.
-async fn lead(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<(), StartError> {
+async fn lead(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<(), RunError> {
     let began = io.now();
     let broker = bring_up(&io, &mesh, &config, began).await?;
     introduce(&broker).await?;
@@ -116,8 +147,7 @@ async fn lead(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<()
     io.spawn(sweep(Rc::clone(&broker)));
     tracing::info!(after_ms = milliseconds(&io, began), "serving");
     io.submit(Op::StopSignal).await;
-    stop(&broker).await;
-    Ok(())
+    stop(&broker).await
 }
 
 fn milliseconds(io: &Handle, since: Instant) -> u64 {
@@ -225,7 +255,7 @@ async fn carry_out(broker: &Rc<Broker>, command: Command) -> Result<(), StartErr
 }
 
 /// The main of every other reactor.
-async fn follow(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<(), StartError> {
+async fn follow(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<(), RunError> {
     let (from, Message::Ask { call, ask: Ask::Start(given) }) = mesh.receive().await else {
         unreachable!("the first message is what to start with")
     };
@@ -234,19 +264,18 @@ async fn follow(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<
         Err(error) => {
             let text = error.to_string();
             mesh.send(from, Message::Answer { call, answer: Answer::Started(Err(text.clone())) });
-            return Err(StartError(text));
+            return Err(StartError(text).into());
         }
     };
     let broker = new_broker(io.clone(), mesh.clone(), config, shards, &given.image);
     let opened = hosting::open_all(&broker, &given.image).await;
     mesh.send(from, Message::Answer { call, answer: Answer::Started(Ok(opened)) });
     io.spawn(sweep(Rc::clone(&broker)));
-    serve::serve_until_shutdown(&broker).await;
-    Ok(())
+    serve::serve_until_shutdown(&broker).await
 }
 
 /// Takes the whole broker down: first the connections, then the storage.
-async fn stop(broker: &Rc<Broker>) {
+async fn stop(broker: &Rc<Broker>) -> Result<(), RunError> {
     let began = broker.io.now();
     tracing::info!(connections = broker.connections.borrow().len(), "stopping: finishing requests in flight");
     let others = 1..broker.reactors() as ReactorId;
@@ -256,20 +285,21 @@ async fn stop(broker: &Rc<Broker>) {
         call.await;
     }
     let calls: Vec<_> = others.map(|reactor| broker.ask(reactor, Ask::Shutdown)).collect();
-    finish_storage(broker).await;
+    let finished = finish_storage(broker).await;
     for call in calls {
         call.await;
     }
     tracing::info!(after_ms = milliseconds(&broker.io, began), "stopped");
+    finished
 }
 
-/// Finishes this reactor's storage. What was acknowledged is safe whatever comes of it; an error costs the next start a
-/// replay.
-pub async fn finish_storage(broker: &Broker) {
+/// Finishes this reactor's storage.
+///
+/// # Errors
+/// Why it is not finished: the next start has to replay what the journal holds.
+pub async fn finish_storage(broker: &Broker) -> Result<(), RunError> {
     broker.coordinators.close();
-    if let Err(error) = broker.shards.shutdown().await {
-        tracing::error!(%error, "the storage could not be finished cleanly");
-    }
+    broker.shards.shutdown().await.map_err(|error| RunError::Stop(error.to_string()))
 }
 
 /// Takes on nothing more, waits for what is in flight as long as [`STOP_GRACE`] allows, and closes the connections.

@@ -9,7 +9,7 @@ use flumen::base::block::Pool;
 use flumen::base::units::Bytes;
 use flumen::broker::config::Config;
 use flumen::broker::message::Message;
-use flumen::broker::startup;
+use flumen::broker::startup::{self, RunError};
 use flumen::io::mesh::{self, Port};
 use flumen::io::topology;
 use tracing_subscriber::EnvFilter;
@@ -40,11 +40,11 @@ pub fn run(matches: &ArgMatches) -> Outcome {
         let (config, leads) = (Arc::clone(&config), io.reactor_id() == 0);
         async move {
             let result = startup::run(io, port, config).await;
-            if let Err(error) = &result
+            if let Err(error @ RunError::Start(_)) = &result
                 && leads
             {
                 // The other reactors wait for what they are to do, and would wait for ever.
-                tracing::error!("cannot start: {error}");
+                tracing::error!("{error}");
                 std::process::exit(1);
             }
             result

@@ -1,7 +1,9 @@
 //! What all logs of one reactor share, and the counters that decide when write-back runs.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use super::config::StorageConfig;
@@ -12,7 +14,7 @@ use crate::base::block::Use;
 use crate::base::map::Map;
 use crate::base::time::Instant;
 use crate::io::Handle;
-use crate::model::ids::PartitionId;
+use crate::model::ids::{PartitionId, ReactorId};
 
 /// The tail may take one part in so many of the process's memory before it is let go of.
 const TAIL_SHARE_MAX: usize = 2;
@@ -30,8 +32,25 @@ pub(super) struct Context {
     appended: Cell<u64>,
     /// Free bytes of the file system when last looked at.
     pub free_bytes: Cell<u64>,
+    /// What is left of them when write-back has found room for everything that only journals hold.
+    left_bytes: Cell<u64>,
+    owed: Arc<Owed>,
     write_back: RefCell<Option<Waker>>,
     pub counters: RefCell<Counters>,
+}
+
+/// Bytes that each reactor's write-back has yet to find room for, as of its last look at free space: all reactors write
+/// to one disk.
+#[derive(Debug, Default)]
+pub struct Owed(Mutex<BTreeMap<ReactorId, u64>>);
+
+impl Owed {
+    /// Sets this reactor's part; gives the sum.
+    fn update(&self, reactor: ReactorId, bytes: u64) -> u64 {
+        let mut owed = self.0.lock().expect("the map is never left mid-change");
+        owed.insert(reactor, bytes);
+        owed.values().sum()
+    }
 }
 
 /// Work counts since the start.
@@ -44,7 +63,7 @@ pub(super) struct Counters {
 }
 
 impl Context {
-    pub fn new(io: &Handle, config: &Rc<StorageConfig>, journal: Journal) -> Context {
+    pub fn new(io: &Handle, config: &Rc<StorageConfig>, journal: Journal, owed: Arc<Owed>) -> Context {
         Context {
             io: io.clone(),
             config: Rc::clone(config),
@@ -54,14 +73,23 @@ impl Context {
             changed_since: Cell::new(None),
             appended: Cell::new(0),
             free_bytes: Cell::new(u64::MAX),
+            left_bytes: Cell::new(u64::MAX),
+            owed,
             write_back: RefCell::default(),
             counters: RefCell::default(),
         }
     }
 
-    /// Whether less than the reserve is free: nothing more may be appended.
+    /// Whether less than the reserve would be free when all is written back: nothing more may be appended.
     pub fn low_on_space(&self) -> bool {
-        self.free_bytes.get() < self.config.disk_reserve_bytes
+        self.left_bytes.get() < self.config.disk_reserve_bytes
+    }
+
+    /// Notes how many bytes are free, and how many of this reactor's are not in segments yet.
+    pub fn note_space(&self, free: u64, dirty: u64) {
+        self.free_bytes.set(free);
+        let owed = self.owed.update(self.io.reactor_id(), dirty);
+        self.left_bytes.set(free.saturating_sub(owed));
     }
 
     /// Whether the tail takes so much of the process's memory that the rest of the broker might starve.
@@ -74,6 +102,7 @@ impl Context {
     pub fn note_append(&self, log: &Rc<Log>, bytes: u64) {
         self.note_change(log);
         self.appended.set(self.appended.get() + bytes);
+        self.left_bytes.set(self.left_bytes.get().saturating_sub(bytes));
         if self.is_due(false) {
             self.wake_write_back();
         }

@@ -47,6 +47,8 @@ pub(super) struct Inner {
     recovered: RefCell<Map<PartitionId, RecoveredLog>>,
     released: Arc<Mutex<Vec<PathBuf>>>,
     pub(super) stopping: Cell<bool>,
+    /// The log says that the disk is full up to its reserve.
+    refusing: Cell<bool>,
     /// What works on the files of whole logs goes one at a time: write-back, cutting a log, sweeping.
     pub(super) passes: Turnstile,
 }
@@ -70,13 +72,14 @@ impl Storage {
         let files = JournalFiles::open(io, &config, part.epoch, part.spares).await?;
         let journal = Journal::new(io, &config, chain, files.clone());
         let inner = Inner {
-            context: Rc::new(Context::new(io, &config, journal)),
+            context: Rc::new(Context::new(io, &config, journal, part.owed)),
             checkpoint: Rc::new(Checkpoint::new(io, &config, chain)),
             files,
             logs: RefCell::default(),
             recovered: RefCell::new(part.logs.into_iter().collect()),
             released: part.released,
             stopping: Cell::new(false),
+            refusing: Cell::new(false),
             passes: Turnstile::default(),
         };
         let storage = Storage { inner: Rc::new(inner) };
@@ -204,7 +207,7 @@ impl Storage {
         let settled = inner.context.journal.shutdown().await;
         inner.files.stop();
         if !settled {
-            return Ok(());
+            return Err(crate::io::Error::other(inner.context.journal.failure().unwrap_or_default()));
         }
         inner.context.take_changed();
         let all: Vec<_> = inner.logs.borrow().values().cloned().collect();
@@ -308,13 +311,15 @@ impl Storage {
 
     async fn look_at_space(&self) {
         let context = &self.inner.context;
-        let before = context.low_on_space();
         match file::space(&context.io, &context.config.data).await {
-            Ok(space) => context.free_bytes.set(space.free),
+            Ok(space) => {
+                let dirty = self.inner.logs.borrow().values().map(|log| log.state().dirty_bytes()).sum();
+                context.note_space(space.free, dirty);
+            }
             Err(error) => tracing::warn!("free space cannot be told: {error}"),
         }
         let (free, reserve) = (context.free_bytes.get(), context.config.disk_reserve_bytes);
-        match (before, context.low_on_space()) {
+        match (self.inner.refusing.replace(context.low_on_space()), context.low_on_space()) {
             (false, true) => tracing::warn!("{free} bytes are free and {reserve} are the reserve: produce is refused"),
             (true, false) => tracing::info!("{free} bytes are free again: produce is accepted"),
             _ => {}

@@ -11,7 +11,7 @@ use crate::base::time::Duration;
 use crate::base::units::{GIB, KIB, MIB};
 use crate::broker::config::{Config, MachineFacts};
 use crate::broker::message::Message;
-use crate::broker::startup;
+use crate::broker::startup::{self, RunError};
 use crate::io::{Handle, Path, SocketAddr};
 
 /// Where a broker's data is; a file system of its own.
@@ -71,7 +71,7 @@ impl SimBroker {
             let (config, refused) = (Arc::clone(&given), Rc::clone(&told));
             async move {
                 let leads = io.reactor_id() == 0;
-                if let Err(error) = startup::run(io, port, config).await {
+                if let Err(RunError::Start(error)) = startup::run(io, port, config).await {
                     if leads {
                         *refused.borrow_mut() = Some(error.to_string());
                     }

@@ -57,18 +57,28 @@ pub fn values(bytes: &[u8]) -> Vec<(i64, String)> {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream, next_id: 0 }
+        Client::try_connect(address).unwrap()
+    }
+
+    /// As `connect`, to a broker that may end meanwhile.
+    pub fn try_connect(address: SocketAddr) -> std::io::Result<Client> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Client { stream, next_id: 0 })
     }
 
     pub fn send<R: Request>(&mut self, version: i16, request: &R) -> i32 {
+        self.try_send(version, request).unwrap()
+    }
+
+    /// As `send`, to a broker that may end meanwhile.
+    pub fn try_send<R: Request>(&mut self, version: i16, request: &R) -> std::io::Result<i32> {
         self.next_id += 1;
         let frame = encode_request(version, self.next_id, Some("test"), request).unwrap();
-        self.stream.write_all(&frame).unwrap();
-        self.next_id
+        self.stream.write_all(&frame)?;
+        Ok(self.next_id)
     }
 
     /// Sends a body of a flexible version as it is; gives the reply's body, behind its header.
@@ -96,17 +106,22 @@ impl Client {
             Err(_) => return None,
         }
         let mut frame = vec![0; usize::try_from(i32::from_be_bytes(size)).unwrap()];
-        self.stream.read_exact(&mut frame).unwrap();
+        self.stream.read_exact(&mut frame).ok()?;
         Some(frame)
     }
 
     pub fn receive<R: Request>(&mut self, version: i16, id: i32) -> R::Response {
-        let frame =
-            self.frame().unwrap_or_else(|| panic!("the broker closed the connection: key {} {version}", R::KEY));
+        let received = self.try_receive::<R>(version, id);
+        received.unwrap_or_else(|| panic!("the broker closed the connection: key {} {version}", R::KEY))
+    }
+
+    /// As `receive`, from a broker that may end meanwhile: `None` when it has.
+    pub fn try_receive<R: Request>(&mut self, version: i16, id: i32) -> Option<R::Response> {
+        let frame = self.frame()?;
         let (answered, response) =
             decode_response::<R>(version, &frame).unwrap_or_else(|error| panic!("{error}: {frame:?}"));
         assert_eq!(answered, id, "replies come in the order of requests");
-        response
+        Some(response)
     }
 
     pub fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response {

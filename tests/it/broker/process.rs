@@ -19,13 +19,39 @@ pub struct Broker {
     pub data: PathBuf,
 }
 
+/// Small, so that a short test sees journals recycled and segments written; a test's own flags win over them.
+const SMALL: [(&str, &str); 7] = [
+    ("--listen", "127.0.0.1:0"),
+    ("--pin-cores", "false"),
+    ("--memory", "256MiB"),
+    ("--journal-bytes", "64MiB"),
+    ("--journal-file-bytes", "4MiB"),
+    ("--write-back-bytes", "16MiB"),
+    ("--disk-reserve-bytes", "1MiB"),
+];
+
 impl Broker {
     /// Starts a broker on `data` with small journals and further flags; waits until it serves.
     pub fn start(data: &Path, flags: &[&str]) -> Broker {
+        let mut broker = Broker::spawn(data, flags);
+        broker.await_serving();
+        broker
+    }
+
+    /// Waits until a broker that was spawned serves, and notes where.
+    pub fn await_serving(&mut self) {
+        let line = self.wait_for_line("listening");
+        let address = line.rsplit("address=").next().unwrap().trim();
+        self.address = address.parse().unwrap_or_else(|_| panic!("no address in '{line}'"));
+        self.wait_for_line("serving");
+    }
+
+    /// The same, without waiting for anything.
+    pub fn spawn(data: &Path, flags: &[&str]) -> Broker {
+        let small = SMALL.iter().filter(|(flag, _)| !flags.contains(flag));
         let mut child = Command::new(env!("CARGO_BIN_EXE_flumen"))
-            .args(["--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--pin-cores", "false"])
-            .args(["--memory", "256MiB", "--journal-bytes", "64MiB", "--journal-file-bytes", "4MiB"])
-            .args(["--write-back-bytes", "16MiB", "--disk-reserve-bytes", "1MiB"])
+            .args(["--data", data.to_str().unwrap()])
+            .args(small.flat_map(|(flag, value)| [flag, value]))
             .args(flags)
             .env("NO_COLOR", "1")
             .env_remove("FLUMEN_CONFIG")
@@ -44,12 +70,18 @@ impl Broker {
                 }
             })
             .unwrap();
-        let mut broker = Broker { child, address: ([127, 0, 0, 1], 0).into(), lines, data: data.to_owned() };
-        let line = broker.wait_for_line("listening");
-        let address = line.rsplit("address=").next().unwrap().trim();
-        broker.address = address.parse().unwrap_or_else(|_| panic!("no address in '{line}'"));
-        broker.wait_for_line("serving");
-        broker
+        Broker { child, address: ([127, 0, 0, 1], 0).into(), lines, data: data.to_owned() }
+    }
+
+    /// The id of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends the process a signal, by the name that `kill` knows.
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([&format!("-{signal}"), &self.pid().to_string()]).status();
+        assert!(status.expect("kill is there").success(), "kill -{signal}");
     }
 
     /// The next log line that contains `text`.
@@ -79,9 +111,7 @@ impl Broker {
 
     /// Asks the broker to stop, and waits until it has.
     pub fn stop(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
-        assert!(killed.success());
+        self.signal("TERM");
         self.wait()
     }
 
@@ -92,17 +122,13 @@ impl Broker {
         self.data.clone()
     }
 
-    /// The process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Whether the process still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    fn wait(&mut self) -> ExitStatus {
+    /// Waits until the process has ended.
+    pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -120,7 +146,7 @@ impl Drop for Broker {
         let _ = self.child.wait();
         if thread::panicking() {
             let mut stderr = std::io::stderr();
-            self.lines.try_iter().for_each(|line| drop(writeln!(stderr, "broker: {line}")));
+            self.lines.iter().for_each(|line| drop(writeln!(stderr, "broker: {line}")));
         }
     }
 }

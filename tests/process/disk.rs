@@ -1,0 +1,303 @@
+//! A disk that is full, and one that fails: what is refused and how, that the rest goes on, that it resumes, and that
+//! nothing acknowledged is lost.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use flumen::base::prng::Prng;
+use flumen::model::error_code::ErrorCode;
+use flumen::protocol::messages::DeleteRecordsRequest;
+use flumen::protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use flumen::record::{BatchBuilder, BatchHeader};
+
+use super::client::{Client, name, produce_request};
+use super::image::Image;
+use super::ledger::{Built, Ledger, Name, Place, list_offset, write_name};
+use super::load::delete_topic;
+use super::process::{Broker, pause};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const IMAGE_MIB: u64 = 192;
+const FLAGS: [&str; 14] = [
+    "--reactors",
+    "2",
+    "--journal-bytes",
+    "16MiB",
+    "--journal-file-bytes",
+    "2MiB",
+    "--write-back-bytes",
+    "4MiB",
+    "--write-back-interval-ms",
+    "200",
+    "--direct-run-bytes-min",
+    "64KiB",
+    "--disk-reserve-bytes",
+    "48MiB",
+];
+const FIRST: Place = Place { topic: "first", partition: 0 };
+const SECOND: Place = Place { topic: "second", partition: 0 };
+
+/// Writes to one partition, one batch at a time, and keeps the account of it.
+struct Producer {
+    client: Client,
+    place: Place,
+    ledger: Ledger,
+    number: u32,
+    random: Prng,
+}
+
+/// Code and sentence of a refusal.
+type Refused = (i16, String);
+
+impl Producer {
+    fn new(address: SocketAddr, place: Place) -> Producer {
+        let random = Prng::new(7).split(place.topic);
+        Producer { client: Client::connect(address), place, ledger: Ledger::default(), number: 0, random }
+    }
+
+    /// Produces a batch of some size below 100 KB.
+    fn produce(&mut self) -> Result<i64, Refused> {
+        let name = Name { writer: 0, number: self.number };
+        self.number += 1;
+        let mut value = vec![0; self.random.between(1, 100_000) as usize];
+        self.random.fill(&mut value);
+        let mut builder = BatchBuilder::new();
+        builder.append(i64::from(self.number), Some(write_name(name).as_bytes()), Some(&value), &[]);
+        let bytes = builder.build(0);
+        let crc = BatchHeader::read(&bytes).unwrap().crc();
+        self.ledger.built.insert(name, Built { crc, records: 1, is_idempotent: false });
+        let request = produce_request(-1, &[(self.place.topic, self.place.partition, bytes)]);
+        let response = self.client.ask(11, &request);
+        let answer = &response.responses[0].partition_responses[0];
+        if answer.error_code != 0 {
+            let message = answer.error_message.as_ref().map(|text| text.to_string()).unwrap_or_default();
+            return Err((answer.error_code, message));
+        }
+        self.ledger.acknowledged.insert(answer.base_offset, name);
+        Ok(answer.base_offset)
+    }
+
+    fn produce_until_refused(&mut self) -> Refused {
+        let deadline = Instant::now() + 6 * PATIENCE;
+        while Instant::now() < deadline {
+            if let Err(refused) = self.produce() {
+                return refused;
+            }
+        }
+        panic!("{:?}: all was accepted", self.place)
+    }
+
+    fn produce_until_accepted(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(refused) = self.produce() {
+            assert!(Instant::now() < deadline, "{:?} is still refused: {refused:?}", self.place);
+            pause(Duration::from_millis(50));
+        }
+    }
+
+    fn verify(&mut self) {
+        self.ledger.verify(&mut self.client, self.place, true);
+    }
+
+    /// Goes on with a broker that was started anew.
+    fn reconnect(&mut self, broker: &Broker) {
+        self.client = Client::connect(broker.address);
+    }
+}
+
+fn assert_refusal((code, message): &Refused, word: &str) {
+    assert_eq!(*code, ErrorCode::KafkaStorageError.code(), "{message}");
+    assert!(message.contains(word), "'{message}' does not tell what is wrong");
+}
+
+/// A broker on the image with two topics, each with a producer.
+fn start(image: &Image) -> (Broker, Producer, Producer) {
+    let broker = Broker::start(&image.data(), &FLAGS);
+    let mut client = Client::connect(broker.address);
+    for place in [FIRST, SECOND] {
+        client.create_topic(place.topic, 1, &[("segment.bytes", "4194304")]);
+    }
+    let (first, second) = (Producer::new(broker.address, FIRST), Producer::new(broker.address, SECOND));
+    (broker, first, second)
+}
+
+/// Fills the disk through the broker, one topic and then the other.
+fn fill(first: &mut Producer, second: &mut Producer) {
+    for _ in 0..600 {
+        first.produce().unwrap();
+    }
+    assert_refusal(&second.produce_until_refused(), "full");
+    first.verify();
+    second.verify();
+    assert_refusal(&first.produce_until_refused(), "full");
+}
+
+/// After `freed`, all goes on without a restart, and survives one.
+fn go_on(image: &Image, mut broker: Broker, producers: &mut [&mut Producer]) {
+    for producer in producers.iter_mut() {
+        producer.produce_until_accepted();
+        for _ in 0..20 {
+            producer.produce_until_accepted();
+        }
+        producer.verify();
+    }
+    assert!(broker.is_running());
+    broker.kill();
+    let broker = Broker::start(&image.data(), &FLAGS);
+    for producer in producers.iter_mut() {
+        producer.reconnect(&broker);
+        producer.verify();
+        producer.produce_until_accepted();
+    }
+    assert!(broker.stop().success());
+}
+
+#[test]
+fn a_full_disk_refuses_produce_until_a_topic_is_deleted() {
+    let image = Image::new(IMAGE_MIB);
+    let (mut broker, mut first, mut second) = start(&image);
+    fill(&mut first, &mut second);
+    assert!(broker.is_running());
+    delete_topic(&mut first.client, FIRST.topic).unwrap();
+    go_on(&image, broker, &mut [&mut second]);
+}
+
+#[test]
+fn a_full_disk_refuses_produce_until_records_are_deleted() {
+    let image = Image::new(IMAGE_MIB);
+    let (broker, mut first, mut second) = start(&image);
+    fill(&mut first, &mut second);
+    let end = list_offset(&mut first.client, FIRST, super::ledger::LATEST);
+    let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(-1);
+    let topic = DeleteRecordsTopic::default().with_name(name(FIRST.topic)).with_partitions(vec![partition]);
+    let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
+    let response = first.client.ask(2, &request);
+    let answer = &response.topics[0].partitions[0];
+    assert_eq!((answer.error_code, answer.low_watermark), (0, end));
+    first.ledger.deleted = (end, end);
+    go_on(&image, broker, &mut [&mut first, &mut second]);
+}
+
+#[test]
+fn a_full_broker_stops_cleanly_and_starts_again() {
+    let image = Image::new(IMAGE_MIB);
+    let (broker, mut first, mut second) = start(&image);
+    fill(&mut first, &mut second);
+    assert!(broker.stop().success(), "the reserve is there so that a stop can write back");
+    let broker = Broker::start(&image.data(), &FLAGS);
+    for producer in [&mut first, &mut second] {
+        producer.reconnect(&broker);
+        producer.verify();
+        assert_refusal(&producer.produce_until_refused(), "full");
+    }
+    delete_topic(&mut first.client, FIRST.topic).unwrap();
+    go_on(&image, broker, &mut [&mut second]);
+}
+
+/// Both producers go on until told to stop; what was refused must have been so in the right words.
+fn load(producers: [Producer; 2], until: &Arc<AtomicBool>, word: &'static str) -> Vec<thread::JoinHandle<Producer>> {
+    let run = |mut producer: Producer| {
+        let until = Arc::clone(until);
+        thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                if let Err(refused) = producer.produce() {
+                    assert_refusal(&refused, word);
+                    pause(Duration::from_millis(10));
+                }
+            }
+            producer
+        })
+    };
+    producers.map(run).into()
+}
+
+fn joined(load: Vec<thread::JoinHandle<Producer>>) -> Vec<Producer> {
+    load.into_iter().map(|producer| producer.join().unwrap()).collect()
+}
+
+#[test]
+fn a_disk_that_others_fill_to_the_last_block_loses_nothing_and_goes_on_when_there_is_space() {
+    let image = Image::new(IMAGE_MIB);
+    let (mut broker, first, second) = start(&image);
+    let until = Arc::new(AtomicBool::new(false));
+    let load = load([first, second], &until, "full");
+    pause(Duration::from_millis(300));
+    let foreign = image.fill(0);
+    // Long enough for write-back to be due and to fail.
+    pause(Duration::from_secs(2));
+    until.store(true, Ordering::Relaxed);
+    let mut producers = joined(load);
+    assert!(broker.is_running());
+    for producer in &mut producers {
+        assert_refusal(&producer.produce_until_refused(), "full");
+        producer.verify();
+    }
+    std::fs::remove_file(foreign).unwrap();
+    go_on(&image, broker, &mut producers.iter_mut().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_topic_can_be_deleted_from_a_disk_that_others_filled_to_the_last_block() {
+    let image = Image::new(IMAGE_MIB);
+    let (broker, mut first, mut second) = start(&image);
+    for _ in 0..1500 {
+        first.produce().unwrap();
+    }
+    image.fill(0);
+    let _ = second.produce_until_refused();
+    delete_topic(&mut first.client, FIRST.topic).unwrap();
+    go_on(&image, broker, &mut [&mut second]);
+}
+
+#[test]
+fn a_stop_on_a_disk_without_space_says_so_and_loses_nothing() {
+    let image = Image::new(IMAGE_MIB);
+    let (mut broker, first, second) = start(&image);
+    let until = Arc::new(AtomicBool::new(false));
+    let load = load([first, second], &until, "full");
+    pause(Duration::from_millis(300));
+    let foreign = image.fill(0);
+    pause(Duration::from_secs(1));
+    until.store(true, Ordering::Relaxed);
+    let mut producers = joined(load);
+    broker.signal("TERM");
+    let status = broker.wait();
+    // Whether there was anything left to write is the moment's; but the status is never a signal's.
+    assert!(matches!(status.code(), Some(0 | 1)), "{status}");
+    std::fs::remove_file(foreign).unwrap();
+    let broker = Broker::start(&image.data(), &FLAGS);
+    for producer in &mut producers {
+        producer.reconnect(&broker);
+    }
+    go_on(&image, broker, &mut producers.iter_mut().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_system_that_turns_read_only_under_load_refuses_produce_and_serves_on() {
+    let image = Image::new(IMAGE_MIB);
+    let (mut broker, first, second) = start(&image);
+    let until = Arc::new(AtomicBool::new(false));
+    let load = load([first, second], &until, "offline");
+    pause(Duration::from_millis(400));
+    image.turn_read_only();
+    pause(Duration::from_secs(1));
+    until.store(true, Ordering::Relaxed);
+    let mut producers = joined(load);
+    assert!(broker.is_running());
+    for producer in &mut producers {
+        assert_refusal(&producer.produce_until_refused(), "offline");
+        producer.verify();
+    }
+    broker.signal("TERM");
+    let status = broker.wait();
+    assert_eq!(status.code(), Some(1), "a stop that could not write back says so");
+    image.repair();
+    let broker = Broker::start(&image.data(), &FLAGS);
+    for producer in &mut producers {
+        producer.reconnect(&broker);
+    }
+    go_on(&image, broker, &mut producers.iter_mut().collect::<Vec<_>>());
+}
