@@ -4,6 +4,8 @@
 //	--bootstrap HOST:PORT --client NAME write TOPIC:SEED:CODEC...        sends generated records to new topics
 //	--bootstrap HOST:PORT --client NAME verify TOPIC:SEED...             reads them back, whoever wrote them
 //	--bootstrap HOST:PORT --client NAME member NAME=VALUE...             becomes a member of a group
+//	--bootstrap HOST:PORT transactor ID TIMEOUT_MS                       a transactional producer that does what it is told
+//	--bootstrap HOST:PORT copier INPUT OUTPUT GROUP ID                   copies records in transactions
 package main
 
 import (
@@ -28,8 +30,13 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if flag.Arg(0) == "member" {
+	switch flag.Arg(0) {
+	case "member":
 		os.Exit(runMember(*bootstrap, *chosen))
+	case "transactor":
+		exit(franz.Transactor(*bootstrap, flag.Arg(1), flag.Arg(2)))
+	case "copier":
+		exit(franz.Copier(*bootstrap, flag.Arg(1), flag.Arg(2), flag.Arg(3), flag.Arg(4)))
 	}
 	report := &cases.Report{Suite: "go", Only: *only}
 	opened := 0
@@ -50,6 +57,15 @@ func main() {
 		os.Exit(2)
 	}
 	os.Exit(report.Finish())
+}
+
+// exit ends the process of something that was to be done.
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "go:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 func runMember(bootstrap, client string) int {

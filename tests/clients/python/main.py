@@ -2,6 +2,8 @@
 main.py --bootstrap HOST:PORT --client NAME write TOPIC:SEED:CODEC...  sends generated records to new topics
 main.py --bootstrap HOST:PORT --client NAME verify TOPIC:SEED...       reads them back, whoever wrote them
 main.py --bootstrap HOST:PORT --client NAME member NAME=VALUE...       becomes a member of a group
+main.py --bootstrap HOST:PORT transactor ID TIMEOUT_MS                 a transactional producer that does what it is told
+main.py --bootstrap HOST:PORT copier INPUT OUTPUT GROUP ID PARTITION   copies records in transactions
 """
 
 import argparse
@@ -10,6 +12,7 @@ import sys
 
 import cases
 import member
+import transactor
 from report import Report
 
 CLIENTS = {"confluent": "client_confluent", "kafka-python": "client_kafka_python", "aiokafka": "client_aiokafka"}
@@ -20,7 +23,7 @@ def arguments():
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--client", choices=CLIENTS)
     parser.add_argument("--only", default="")
-    parser.add_argument("verb", nargs="?", choices=("write", "verify", "member"))
+    parser.add_argument("verb", nargs="?", choices=("write", "verify", "member", "transactor", "copier"))
     parser.add_argument("topics", nargs="*")
     return parser.parse_args()
 
@@ -47,6 +50,10 @@ def main():
     options = arguments()
     if options.verb == "member":
         return member.run(options.bootstrap, options.client, options.topics)
+    if options.verb == "transactor":
+        return transactor.run(options.bootstrap, *options.topics)
+    if options.verb == "copier":
+        return transactor.copy(options.bootstrap, *options.topics)
     report = Report("python", options.only)
     for name in [options.client] if options.client else CLIENTS:
         module = importlib.import_module(CLIENTS[name])

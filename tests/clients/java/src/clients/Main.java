@@ -15,6 +15,7 @@ import org.apache.kafka.common.utils.AppInfoParser;
  * --bootstrap HOST:PORT verify TOPIC:SEED...          reads them back, whoever wrote them
  * --bootstrap HOST:PORT member NAME=VALUE...          becomes a member of a group
  * --bootstrap HOST:PORT tools                         runs the command line tools it is told to
+ * --bootstrap HOST:PORT transactor ID TIMEOUT_MS      becomes a transactional producer that does what it is told
  * </pre>
  */
 public final class Main {
@@ -25,7 +26,7 @@ public final class Main {
             options.put(arguments[at], arguments[at + 1]);
         }
         if (!options.containsKey("--bootstrap") || !Set.of("--bootstrap", "--only").containsAll(options.keySet())) {
-            System.err.println("usage: --bootstrap HOST:PORT [--only TEXT] [write TOPIC:SEED:CODEC...|verify TOPIC:SEED...|member NAME=VALUE...|tools]");
+            System.err.println("usage: --bootstrap HOST:PORT [--only TEXT] [write TOPIC:SEED:CODEC...|verify TOPIC:SEED...|member NAME=VALUE...|tools|transactor ID MS]");
             System.exit(2);
         }
         List<String> rest = Arrays.asList(arguments).subList(at, arguments.length);
@@ -35,6 +36,9 @@ public final class Main {
         if (!rest.isEmpty() && rest.get(0).equals("tools")) {
             ToolShell.run();
             return;
+        }
+        if (!rest.isEmpty() && rest.get(0).equals("transactor")) {
+            System.exit(new Transactor(options.get("--bootstrap"), rest.get(1), Integer.parseInt(rest.get(2))).run());
         }
         Report report = new Report(options.getOrDefault("--only", ""));
         try (Broker broker = new Broker(options.get("--bootstrap"))) {

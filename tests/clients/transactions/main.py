@@ -1,0 +1,47 @@
+"""main.py --bootstrap HOST:PORT [--only TEXT]
+
+Runs the scenarios with every client: kafka-clients (transaction version 2), confluent-kafka and franz-go. What kills the broker
+needs one that `run` has started.
+"""
+
+import argparse
+import concurrent.futures
+import sys
+
+import scenarios
+from control import can_kill_broker
+from report import Report
+
+SUITES = {"java": "java", "python": "confluent", "go": "franz"}
+TOGETHER = 3
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    report = Report("transactions", options.only)
+    calm = {
+        "commit": scenarios.commit,
+        "abort": scenarios.abort,
+        "fence": scenarios.fence,
+        "time-out": scenarios.time_out,
+    }
+    with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
+        runs = [
+            pool.submit(report.run, f"{client}/{name}", scenario, options.bootstrap, suite)
+            for suite, client in SUITES.items()
+            for name, scenario in calm.items()
+        ]
+        concurrent.futures.wait(runs)
+    # These kill the broker, one after another.
+    for suite, client in SUITES.items():
+        if can_kill_broker():
+            report.run(f"{client}/kill-between", scenarios.kill_between, options.bootstrap, suite)
+        report.run(f"{client}/copy", scenarios.copy, options.bootstrap, suite)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
