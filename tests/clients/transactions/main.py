@@ -39,7 +39,9 @@ def main():
     for suite, client in SUITES.items():
         if can_kill_broker():
             report.run(f"{client}/kill-between", scenarios.kill_between, options.bootstrap, suite)
-        report.run(f"{client}/copy", scenarios.copy, options.bootstrap, suite)
+        # With librdkafka, Apache Kafka itself was seen to commit a copy twice when it was killed (but not its copiers alone).
+        broker_too = can_kill_broker() and suite != "python"
+        report.run(f"{client}/copy", scenarios.copy, options.bootstrap, suite, broker_too)
     return report.finish()
 
 

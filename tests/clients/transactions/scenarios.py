@@ -7,7 +7,7 @@ import secrets
 import time
 
 from client_confluent import Client
-from control import can_kill_broker, kill_broker
+from control import kill_broker
 from processes import Transactor, committed, copier, read, wait_until
 from records import Record
 from report import equal
@@ -150,8 +150,8 @@ def kill_between(bootstrap, suite):
         equal(committed(bootstrap, work.name, work.name, 1), 5, "committed offset")
 
 
-def copy(bootstrap, suite):
-    """Instances and the broker are killed in the middle: the output holds each input exactly once, in order."""
+def copy(bootstrap, suite, broker_too):
+    """Instances (and the broker) are killed in the middle: the output holds each input exactly once, in order."""
     name = f"transactions-{suite}-copy-{RUN}"
     source, target = f"{name}-in", f"{name}-out"
     client = Client(bootstrap)
@@ -188,7 +188,7 @@ def copy(bootstrap, suite):
             wait_until(lambda before=before: goes_on(before), "something is copied")
             produce()
             time.sleep(draws.uniform(0, 0.4))
-            if can_kill_broker() and kill % BROKER_KILL_EVERY == BROKER_KILL_EVERY - 1:
+            if broker_too and kill % BROKER_KILL_EVERY == BROKER_KILL_EVERY - 1:
                 kill_broker()
             victim = draws.randrange(COPIED_PARTITIONS)
             instances[victim].kill()
