@@ -1,8 +1,6 @@
 """main.py --bootstrap HOST:PORT [--only TEXT]
 
-Each step starts a Java virtual machine, so that the cases ask a tool as little as shows that it works. Left out for
-now, because they cannot do without consumer groups: kafka-consumer-perf-test, kafka-verifiable-consumer,
-kafka-e2e-latency (it commits), kafka-console-consumer without --partition.
+Each step starts a Java virtual machine, so that the cases ask a tool as little as shows that it works.
 """
 
 import argparse
@@ -210,6 +208,34 @@ class Cases:
             "max-timestamp",
         )
 
+    def consumers_in_groups(self):
+        """The consumers among the tools, each with a group of its own."""
+        topic = self.topic("groups", "--partitions", 2)
+        self.produce(topic, 2000, 10)
+        for protocol in ("classic", "consumer"):
+            group = f"tools-{protocol}-{RUN}"
+            place = ("--topic", topic, "--group", group, "--from-beginning", "--timeout-ms", 20_000)
+            chosen = ("--command-property", f"group.protocol={protocol}", "--max-messages", 2000)
+            output = self.succeed("kafka-console-consumer", *place, *chosen)
+            equal(len(output.splitlines()), 2000, f"records through the {protocol} protocol")
+        output = self.succeed("kafka-consumer-perf-test", "--topic", topic, "--num-records", 2000, "--timeout", 20_000)
+        assert re.search(r", 2000, ", output), output
+
+    def verifiable_consumer(self):
+        topic, group = self.topic("verified", "--partitions", 1), f"tools-verified-{RUN}"
+        self.produce(topic, 500, 10)
+        chosen = ("--topic", topic, "--group-id", group, "--max-messages", 500, "--reset-policy", "earliest")
+        events = [json.loads(line) for line in self.succeed("kafka-verifiable-consumer", *chosen).splitlines()]
+        equal(sum(event["count"] for event in events if event["name"] == "records_consumed"), 500, "records consumed")
+        commits = [event for event in events if event["name"] == "offsets_committed"]
+        assert all(event["success"] for event in commits), f"a commit failed: {commits}"
+        equal(commits[-1]["offsets"][0]["offset"], 500, "offset committed last")
+
+    def end_to_end_latency(self):
+        topic = self.topic("latency", "--partitions", 1)
+        chosen = ("--topic", topic, "--num-records", 200, "--producer-acks", "all", "--record-size", 100)
+        assert re.search(r"Percentiles: 50th = \d+", self.succeed("kafka-e2e-latency", *chosen)), "no percentiles"
+
     def delete_records(self):
         topic = self.topic("delete-records", "--partitions", 1)
         self.produce(topic, 100, 10)
@@ -238,6 +264,9 @@ class Cases:
             "verifiable-producer": self.verifiable_producer,
             "get-offsets": self.get_offsets,
             "delete-records": self.delete_records,
+            "consumers-in-groups": self.consumers_in_groups,
+            "verifiable-consumer": self.verifiable_consumer,
+            "end-to-end-latency": self.end_to_end_latency,
         }
 
 
