@@ -142,6 +142,8 @@ def kill_between(bootstrap, suite):
         one.does("begin")
         work.send_everywhere(one, "second")
         one.does("commit")
+        if suite == "go":  # of which Apache Kafka was seen never to show the commit that it was killed after
+            work.sees("first", "second")
         kill_broker()
         one.does("begin")
         work.send_everywhere(one, "third")
