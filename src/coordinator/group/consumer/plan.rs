@@ -11,9 +11,6 @@ use crate::coordinator::group::records::Key;
 use crate::coordinator::group::records::consumer::{GroupEpochValue, RegularExpressionValue};
 use crate::coordinator::machine::CoordinatorRecord;
 
-/// The first epoch of a group: that of Kafka, whose epoch 1 stands for the group without an assignment.
-const FIRST_EPOCH: i32 = 2;
-
 /// What becomes of a group by one request.
 pub struct Plan<'a> {
     /// The group as it is.
@@ -75,7 +72,7 @@ impl<'a> Plan<'a> {
 
     /// Raises the group epoch.
     pub fn raise_epoch(&mut self, metadata_hash: i64) {
-        self.epoch = self.epoch.saturating_add(1).max(FIRST_EPOCH);
+        self.epoch = self.epoch.saturating_add(1);
         let value = GroupEpochValue { epoch: self.epoch, metadata_hash };
         let record = Key::GroupEpoch { group: self.group_id() }.record(value.encode());
         self.records.push(record);
