@@ -46,7 +46,8 @@ pub const DECISION_BYTES_MAX: u32 = 8 << 20;
 #[derive(Debug)]
 pub struct Effects<R> {
     /// Appended as one batch, so that all are there after a crash or none; replayed into the machine right after. More than
-    /// [`DECISION_BYTES_MAX`] cannot be appended, and costs the machine its soft state: bound what makes up one decision.
+    /// [`DECISION_BYTES_MAX`] cannot be appended, and costs the machine its soft state: bound what makes up one decision. Only tombstones may
+    /// be more: where a decision consists of nothing else, it is appended in parts, of which a crash may keep the first ones.
     pub records: Vec<CoordinatorRecord>,
     /// The transaction that the records are part of: they count once its marker is written (TxnOffsetCommit).
     pub transaction: Option<TransactionOf>,

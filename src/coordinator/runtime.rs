@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::machine::{DECISION_BYTES_MAX, Effects, Machine, ReplyTo, Situation, TransactionOf};
+use super::machine::{CoordinatorRecord, DECISION_BYTES_MAX, Effects, Machine, ReplyTo, Situation, TransactionOf};
 use crate::base::oneshot;
 use crate::base::time::Instant;
 use crate::io::Handle;
@@ -29,6 +29,10 @@ mod held;
 mod load;
 
 pub use compact::CompactionLimits;
+
+/// Tombstones of one batch. A key holds two names of at most 32 KiB, and mostly of a few dozen bytes.
+const TOMBSTONES_PER_BATCH: usize = 100;
+const _: () = assert!(TOMBSTONES_PER_BATCH * (2 << 15) < DECISION_BYTES_MAX as usize, "the longest names fit");
 
 /// Requests that may wait for one coordinator's replies: joins of a few large groups, and commits on their way to the disk.
 const WAITING_MAX: usize = 20_000;
@@ -244,31 +248,44 @@ impl<M: Machine> Coordinator<M> {
     fn carry_out(&self, effects: Effects<M::Reply>) {
         let Effects { records, transaction, replies } = effects;
         let mut append = None;
-        if !records.is_empty() {
-            let batch = encode::batch(&records, transaction, self.io.wall_ms());
-            let placed = if batch.len() > DECISION_BYTES_MAX as usize {
-                Err(too_large(batch.len()))
-            } else {
-                match self.append(&batch, transaction) {
-                    Append::Done(Some(Err(error))) => Err(error),
-                    placed => Ok(placed),
-                }
-            };
-            match placed {
-                Ok(placed) => append = Some(placed),
-                Err(error) => return self.fail(&error),
-            }
-            let mut state = self.state.borrow_mut();
-            state.growth.appended(batch.len());
-            if let Stage::Active(machine) = &mut state.stage {
-                for record in &records {
-                    if let Err(reason) = machine.replay(&record.key, record.value.as_deref(), transaction) {
-                        tracing::error!(coordinator = self.name, "a decision does not replay: {reason}");
+        for part in parts(&records) {
+            match self.append_and_replay(part, transaction) {
+                Ok(placed) => {
+                    let earlier = append.replace(placed);
+                    if earlier.is_some() {
+                        self.hold(Held { append: earlier, release: Release::Replies(Vec::new()) });
                     }
                 }
+                Err(error) => return self.fail(&error),
             }
         }
         self.hold(Held { append, release: Release::Replies(replies) });
+    }
+
+    /// Appends `records` as one batch and lets the machine replay them.
+    fn append_and_replay(
+        &self,
+        records: &[CoordinatorRecord],
+        transaction: Option<TransactionOf>,
+    ) -> Result<Append, ClientError> {
+        let batch = encode::batch(records, transaction, self.io.wall_ms());
+        if batch.len() > DECISION_BYTES_MAX as usize {
+            return Err(too_large(batch.len()));
+        }
+        let placed = match self.append(&batch, transaction) {
+            Append::Done(Some(Err(error))) => return Err(error),
+            placed => placed,
+        };
+        let mut state = self.state.borrow_mut();
+        state.growth.appended(batch.len());
+        if let Stage::Active(machine) = &mut state.stage {
+            for record in records {
+                if let Err(reason) = machine.replay(&record.key, record.value.as_deref(), transaction) {
+                    tracing::error!(coordinator = self.name, "a decision does not replay: {reason}");
+                }
+            }
+        }
+        Ok(placed)
     }
 
     /// Appends a batch of the machine's own.
@@ -336,6 +353,12 @@ impl<M: Machine> Coordinator<M> {
             _ => None,
         }
     }
+}
+
+/// The batches that a decision's records make: one, or, of tombstones alone, as many as they need.
+fn parts(records: &[CoordinatorRecord]) -> impl Iterator<Item = &[CoordinatorRecord]> {
+    let divisible = records.iter().all(|record| record.value.is_none());
+    records.chunks(if divisible { TOMBSTONES_PER_BATCH } else { records.len().max(1) })
 }
 
 fn too_large(bytes: usize) -> ClientError {

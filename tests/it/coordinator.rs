@@ -42,6 +42,8 @@ enum Input {
     Get(u8),
     /// Write more than can be.
     TooMuch,
+    /// Delete every key, and as many that are not there.
+    DeleteAll(usize),
     /// How often the time came.
     Ticks,
 }
@@ -63,12 +65,22 @@ impl Machine for Tally {
                 let record = CoordinatorRecord { key: vec![0], value: Some(vec![0; DECISION_BYTES_MAX as usize]) };
                 Effects { records: vec![record], transaction: None, replies: vec![(to, 0)] }
             }
+            Input::DeleteAll(more) => {
+                let tombstone = |key: Vec<u8>| CoordinatorRecord { key, value: None };
+                let mut records: Vec<_> = self.counts.keys().map(|key| tombstone(vec![*key])).collect();
+                records.extend((0..more).map(|_| tombstone(vec![0xff; 1000])));
+                Effects { records, transaction: None, replies: vec![(to, 0)] }
+            }
             Input::Ticks => Effects::reply(to, self.ticks),
         }
     }
 
     fn replay(&mut self, key: &[u8], value: Option<&[u8]>, _: Option<TransactionOf>) -> Result<(), String> {
-        let value = value.and_then(|value| value.first_chunk()).ok_or("no count")?;
+        let Some(value) = value else {
+            self.counts.remove(&key[0]);
+            return Ok(());
+        };
+        let value = value.first_chunk().ok_or("no count")?;
         let before = self.counts.insert(key[0], u64::from_be_bytes(*value));
         assert!(before.is_none_or(|before| before <= u64::from_be_bytes(*value)), "counts only rise");
         Ok(())
@@ -287,6 +299,18 @@ fn replies_come_in_the_order_of_decisions_and_reads_wait_for_writes() {
         for (added, count) in added.into_iter().zip(1..) {
             assert_eq!(added.await.expect("an answer"), count);
         }
+    });
+}
+
+#[test]
+fn any_number_of_tombstones_is_one_decision() {
+    once(|io| async move {
+        let shards = open(&io).await;
+        let coordinator = coordinator(&io, &shards, CompactionLimits::default());
+        assert_eq!(ask(&io, &coordinator, || Input::Add(1)).await, Ok(1));
+        // Twelve megabytes of keys: more than a batch may have.
+        assert_eq!(coordinator.ask(Input::DeleteAll(12_000)).await.expect("it is carried out"), 0);
+        assert_eq!(coordinator.ask(Input::Get(1)).await.expect("the machine is still there"), 0);
     });
 }
 

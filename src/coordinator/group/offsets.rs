@@ -7,7 +7,7 @@ use super::machine::{Caller, Committer, GroupMachine, Reply};
 use super::membership::fencing::Expiry;
 use super::offset_record::{CommittedOffset, OffsetKey};
 use crate::base::time::Instant;
-use crate::coordinator::machine::{CoordinatorRecord, Effects, ReplyTo, Situation, TransactionOf};
+use crate::coordinator::machine::{CoordinatorRecord, DECISION_BYTES_MAX, Effects, ReplyTo, Situation, TransactionOf};
 use crate::metadata::image::Image;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::ids::{PartitionIndex, ProducerId, TopicId};
@@ -31,6 +31,10 @@ use crate::protocol::messages::{
 const NO_OFFSET: Offset = -1;
 /// "As long as the broker says" in OffsetCommit requests.
 const DEFAULT_RETENTION: i64 = -1;
+/// Bytes of records that one commit may make.
+const COMMIT_BYTES_MAX: usize = DECISION_BYTES_MAX as usize - (64 << 10);
+/// Bytes of a record beside its key and value: lengths, attributes, time, offset, no headers.
+const RECORD_OVERHEAD_BYTES: usize = 24;
 /// Offsets that one look for expired ones forgets at most, so that one decision stays one batch of bearable size.
 const EXPIRED_PER_LOOK_MAX: usize = 10_000;
 
@@ -300,9 +304,22 @@ struct Commits<'a> {
     expire_ms: Option<Timestamp>,
     metadata_bytes_max: usize,
     records: Vec<CoordinatorRecord>,
+    bytes: usize,
 }
 
 impl Commits<'_> {
+    /// Refuses more than one decision may write: each record repeats the names, so a request of a few megabytes can make hundreds.
+    fn check_size(&self) -> Result<(), ClientError> {
+        if self.bytes <= COMMIT_BYTES_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "the offsets of group '{}' take {} bytes of records, {COMMIT_BYTES_MAX} are allowed: commit fewer at a time",
+            self.group, self.bytes
+        );
+        Err(ClientError::new(ErrorCode::InvalidCommitOffsetSize, message))
+    }
+
     /// Adds the record of one commit, unless it is refused.
     fn add(&mut self, topic: &str, commit: &Commit<'_>) -> ErrorCode {
         let metadata = commit.metadata.unwrap_or_default();
@@ -318,8 +335,13 @@ impl Commits<'_> {
             expire_ms: self.expire_ms,
             topic_id: self.image.topic(topic).map_or(TopicId::nil(), |topic| topic.id),
         };
-        let key = OffsetKey { group: self.group, topic, partition: commit.partition };
-        self.records.push(key.commit(&committed));
+        if self.bytes > COMMIT_BYTES_MAX {
+            // It will be refused as a whole.
+            return ErrorCode::InvalidCommitOffsetSize;
+        }
+        let record = OffsetKey { group: self.group, topic, partition: commit.partition }.commit(&committed);
+        self.bytes += RECORD_OVERHEAD_BYTES + record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+        self.records.push(record);
         ErrorCode::None
     }
 }
@@ -333,6 +355,7 @@ impl GroupMachine {
             expire_ms: (retention_ms != DEFAULT_RETENTION).then(|| situation.wall_ms.saturating_add(retention_ms)),
             metadata_bytes_max: self.config.offset_metadata_bytes_max,
             records: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -378,6 +401,9 @@ impl GroupMachine {
                 .with_partitions(partitions)
         });
         let response = OffsetCommitResponse::default().with_topics(topics.collect());
+        if let Err(error) = commits.check_size() {
+            return Effects::reply(to, Reply::OffsetCommit(Err(error)));
+        }
         Effects { records: commits.records, transaction: None, replies: vec![(to, Reply::OffsetCommit(Ok(response)))] }
     }
 
@@ -420,6 +446,9 @@ impl GroupMachine {
             TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
         });
         let response = TxnOffsetCommitResponse::default().with_topics(topics.collect());
+        if let Err(error) = commits.check_size() {
+            return Effects::reply(to, Reply::TxnOffsetCommit(Err(error)));
+        }
         let transaction = TransactionOf { producer_id: request.producer_id.0, producer_epoch: request.producer_epoch };
         Effects {
             records: commits.records,

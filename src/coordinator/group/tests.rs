@@ -249,3 +249,25 @@ fn records_have_kafkas_bytes() {
     }
     assert!(CommittedOffset::decode(&[0, 5]).is_err());
 }
+
+#[test]
+fn a_commit_of_more_than_one_batch_holds_is_refused_as_a_whole() {
+    let mut fixture = Fixture::new();
+    let group = "g".repeat(30_000);
+    let partition = OffsetCommitRequestPartition::default().with_committed_metadata(Some(text("")));
+    let commit = |partitions: usize| {
+        let topic =
+            OffsetCommitRequestTopic::default()
+                .with_name(TopicName(text("t")))
+                .with_partitions(vec![partition.clone(); partitions]);
+        let request = OffsetCommitRequest::default().with_group_id(GroupId(text(&group))).with_topics(vec![topic]);
+        Input::OffsetCommit(Caller::default(), Box::new(request))
+    };
+    assert!(matches!(fixture.ask(commit(200)).0, Reply::OffsetCommit(Ok(_))));
+    let (reply, effects) = fixture.ask(commit(1000));
+    match reply {
+        Reply::OffsetCommit(Err(error)) => assert_eq!(error.code, ErrorCode::InvalidCommitOffsetSize),
+        other => panic!("{other:?}"),
+    }
+    assert!(effects.records.is_empty());
+}

@@ -83,7 +83,8 @@ impl<M: Machine> Coordinator<M> {
         {
             let mut state = self.state.borrow_mut();
             state.growth.state_bytes = bytes;
-            if !state.growth.is_due(self.compaction) || bytes > SNAPSHOT_BYTES_MAX {
+            let too_large = batches.iter().any(|batch| batch.len() > DECISION_BYTES_MAX as usize);
+            if !state.growth.is_due(self.compaction) || bytes > SNAPSHOT_BYTES_MAX || too_large {
                 return;
             }
         }
@@ -100,7 +101,6 @@ impl<M: Machine> Coordinator<M> {
             growth.bytes += bytes;
         }
         for (at, batch) in batches.iter().enumerate() {
-            assert!(batch.len() <= DECISION_BYTES_MAX as usize, "each record was part of a decision");
             let append = match self.shard.append(batch, Acks::All) {
                 // What is in the log of the snapshot already says nothing new.
                 Append::Done(Some(Err(error))) => {
