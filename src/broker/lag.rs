@@ -19,7 +19,7 @@ use crate::model::offset::{Offset, Timestamp};
 use crate::protocol::topic::TopicRef;
 use crate::shard::Behind;
 
-/// Committed offsets that one reactor tells of: enough for a thousand groups, and a bound for those who have more.
+/// Groups and committed offsets that one reactor tells of: enough for a thousand groups, and a bound for those who have more.
 const OFFSETS_MAX: usize = 20_000;
 
 /// A group with its lag.
@@ -27,6 +27,13 @@ const OFFSETS_MAX: usize = 20_000;
 pub struct GroupLag {
     /// The group's id.
     pub group: String,
+    /// Its state, in Kafka's words.
+    pub state: String,
+    /// Its type: `classic` or `consumer`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// How many members it has.
+    pub members: usize,
     /// Records it is behind in all partitions together.
     pub records: i64,
     /// The most that it is behind in one partition, in milliseconds.
@@ -59,6 +66,12 @@ pub struct PartitionLag {
 pub struct GroupOffsets {
     /// The group's id.
     pub group: String,
+    /// Its state.
+    pub state: String,
+    /// Its type.
+    pub kind: String,
+    /// How many members it has.
+    pub members: usize,
     /// What it has committed.
     pub offsets: Vec<GroupOffset>,
 }
@@ -124,8 +137,10 @@ pub async fn of_all(broker: &Rc<Broker>) -> Vec<GroupLag> {
     let mut answers = scatter.gather(broker, Ask::Lag, answer, behind_here).await.into_iter();
     let wall_ms = broker.io.wall_ms();
     let with_lag = |group: GroupOffsets| {
-        let partitions = group.offsets.into_iter().zip(&mut answers);
-        GroupLag::of(group.group, partitions.map(|(offset, behind)| PartitionLag::of(offset, behind.ok(), wall_ms)))
+        let GroupOffsets { group, state, kind, members, offsets } = group;
+        let partitions = offsets.into_iter().zip(&mut answers);
+        let partitions = partitions.map(|(offset, behind)| PartitionLag::of(offset, behind.ok(), wall_ms)).collect();
+        GroupLag { group, state, kind, members, ..GroupLag::of(partitions) }
     };
     groups.into_iter().map(with_lag).collect()
 }
@@ -156,13 +171,15 @@ pub fn offsets_here(broker: &Broker) -> Vec<GroupOffsets> {
                 commit_ms: committed.commit_ms,
             };
             let mut here = Vec::new();
-            for group in machine.offsets().groups() {
-                let offsets: Vec<_> = machine.offsets().of_group(group).take(left).map(offset).collect();
-                left -= offsets.len();
-                here.push(GroupOffsets { group: group.to_owned(), offsets });
+            for (listed, members) in machine.overview() {
                 if left == 0 {
                     break;
                 }
+                let group = listed.group_id.0.to_string();
+                let offsets: Vec<_> = machine.offsets().of_group(&group).take(left - 1).map(offset).collect();
+                left -= 1 + offsets.len();
+                let (state, kind) = (listed.group_state.to_string(), listed.group_type.to_string());
+                here.push(GroupOffsets { group, state, kind, members, offsets });
             }
             here
         });
@@ -195,13 +212,13 @@ async fn behind(broker: &Broker, question: LagQuestion) -> Result<Behind, Client
 }
 
 impl GroupLag {
-    fn of(group: String, partitions: impl Iterator<Item = PartitionLag>) -> GroupLag {
-        let partitions: Vec<PartitionLag> = partitions.collect();
+    /// The sums over its partitions.
+    fn of(partitions: Vec<PartitionLag>) -> GroupLag {
         GroupLag {
-            group,
             records: partitions.iter().filter_map(|one| one.records).sum(),
             ms: partitions.iter().filter_map(|one| one.ms).max().unwrap_or(0),
             partitions,
+            ..GroupLag::default()
         }
     }
 }

@@ -32,21 +32,40 @@ fn print_groups(groups: &[GroupLag], json: bool) -> Outcome {
     if json {
         return print_json(groups);
     }
-    say(&format!("{:<40} {:>10} {:>12} {:>12}", "GROUP", "PARTITIONS", "BEHIND", "SECONDS"));
+    say(&format!(
+        "{:<40} {:<8} {:<20} {:>7} {:>10} {:>12} {:>12}",
+        "GROUP", "TYPE", "STATE", "MEMBERS", "PARTITIONS", "BEHIND", "SECONDS"
+    ));
     for group in groups {
         let seconds = seconds(Some(group.ms));
-        say(&format!("{:<40} {:>10} {:>12} {seconds:>12}", group.group, group.partitions.len(), group.records));
+        say(&format!(
+            "{:<40} {:<8} {:<20} {:>7} {:>10} {:>12} {seconds:>12}",
+            group.group,
+            group.kind,
+            group.state,
+            group.members,
+            group.partitions.len(),
+            group.records
+        ));
     }
     Ok(())
 }
 
 fn print_group(groups: &[GroupLag], name: &str, json: bool) -> Outcome {
     let group = groups.iter().find(|group| group.group == name);
-    let group = group.ok_or_else(|| format!("group '{name}' has committed no offset, or there is no such group"))?;
+    let group = group.ok_or_else(|| format!("there is no group '{name}'"))?;
     if json {
         return print_json(group);
     }
-    say(&format!("group {}: {} records behind, {} s", group.group, group.records, seconds(Some(group.ms))));
+    say(&format!(
+        "group {}: {}, {}, {} members, {} records behind, {} s",
+        group.group,
+        group.kind,
+        group.state,
+        group.members,
+        group.records,
+        seconds(Some(group.ms))
+    ));
     say(&format!(
         "{:<40} {:>9} {:>14} {:>14} {:>12} {:>12} {:>14}",
         "TOPIC", "PARTITION", "OFFSET", "END", "BEHIND", "SECONDS", "COMMITTED AGO"

@@ -82,6 +82,15 @@ impl Groups {
         Groups { settings, entries: BTreeMap::new(), wakes: BTreeSet::new() }
     }
 
+    /// How many members a group has.
+    pub fn members_of(&self, id: &str) -> usize {
+        match self.get(id) {
+            Some(Group::Classic(group)) => group.members.len(),
+            Some(Group::Consumer(group)) => group.members.len(),
+            None => 0,
+        }
+    }
+
     /// A group, if there is anything to it.
     pub fn get(&self, id: &str) -> Option<&Group> {
         self.entries.get(id).filter(|entry| !entry.is_void()).map(|entry| &entry.group)

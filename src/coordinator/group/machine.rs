@@ -132,6 +132,17 @@ impl GroupMachine {
         GroupMachine { config, offsets: Offsets::default(), groups }
     }
 
+    /// All groups, those of which there are offsets alone included, with their states, and how many members each has.
+    pub fn overview(&self) -> Vec<(ListedGroup, usize)> {
+        let groups = self.list_groups(&Filter::default()).into_iter();
+        groups
+            .map(|listed| {
+                let members = self.groups.members_of(&listed.group_id.0);
+                (listed, members)
+            })
+            .collect()
+    }
+
     /// The committed offsets.
     pub fn offsets(&self) -> &Offsets {
         &self.offsets
@@ -194,9 +205,8 @@ impl Machine for GroupMachine {
 
     fn loaded(&mut self, situation: &Situation<'_>) -> Effects<Reply> {
         self.offsets.schedule_expiry(situation.now + self.config.offsets_check_interval);
-        let mut effects = membership(self.groups.loaded(situation));
-        effects.records.extend(self.offsets.of_missing_topics(situation.image));
-        effects
+        self.offsets.schedule_sweep(situation.now);
+        membership(self.groups.loaded(situation))
     }
 
     fn image_changed(&mut self, _situation: &Situation<'_>, changes: &Changes) -> Effects<Reply> {
@@ -209,16 +219,22 @@ impl Machine for GroupMachine {
     }
 
     fn on_time(&mut self, situation: &Situation<'_>) -> Effects<Reply> {
-        let mut effects = membership(self.groups.on_time(situation));
-        if self.offsets.expiry_due().is_some_and(|due| due <= situation.now) {
-            effects.records.extend(self.expired_offsets(situation.wall_ms));
+        // Tombstones are a decision of their own: there may be any number of them.
+        let mut records = Vec::new();
+        if self.offsets.take_sweep(situation.now) {
+            records = self.offsets.of_missing_topics(situation.image);
+        } else if self.offsets.expiry_due().is_some_and(|due| due <= situation.now) {
+            records = self.expired_offsets(situation.wall_ms);
             self.offsets.schedule_expiry(situation.now + self.config.offsets_check_interval);
         }
-        effects
+        if records.is_empty() {
+            return membership(self.groups.on_time(situation));
+        }
+        Effects { records, ..Effects::default() }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.offsets.expiry_due(), self.groups.next_deadline()].into_iter().flatten().min()
+        [self.offsets.next_deadline(), self.groups.next_deadline()].into_iter().flatten().min()
     }
 
     fn snapshot(&self) -> Vec<CoordinatorRecord> {

@@ -58,6 +58,8 @@ pub struct Offsets {
     /// Records replayed so far.
     replayed: u64,
     expiry_due: Option<Instant>,
+    /// When to look for offsets of topics that were deleted while nobody looked.
+    sweep_due: Option<Instant>,
 }
 
 fn entry<'a>(groups: &'a ByGroup, key: &OffsetKey<'_>) -> Option<&'a Entry> {
@@ -191,6 +193,21 @@ impl Offsets {
     /// When to look for expired offsets next.
     pub fn expiry_due(&self) -> Option<Instant> {
         self.expiry_due
+    }
+
+    /// When there is something to do next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [self.expiry_due, self.sweep_due].into_iter().flatten().min()
+    }
+
+    /// Sets when to look for offsets of missing topics.
+    pub fn schedule_sweep(&mut self, due: Instant) {
+        self.sweep_due = Some(due);
+    }
+
+    /// Whether it is time to look for them; it is then not asked again.
+    pub fn take_sweep(&mut self, now: Instant) -> bool {
+        self.sweep_due.take_if(|due| *due <= now).is_some()
     }
 
     /// Sets when to look for expired offsets next.

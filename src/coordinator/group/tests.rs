@@ -196,7 +196,9 @@ fn deletion_forgets_what_is_pending_too() {
     fixture.commit_in_transaction(1, 2);
     // The topic is not in the image.
     let situation = Situation { now: Instant(1), wall_ms: 1, image: &fixture.image, random: 0 };
-    let records = fixture.machine.loaded(&situation).records;
+    assert!(fixture.machine.loaded(&situation).records.is_empty());
+    assert_eq!(fixture.machine.next_deadline(), Some(Instant(1)));
+    let records = fixture.machine.on_time(&situation).records;
     assert_eq!(records.len(), 2);
     for record in &records {
         assert_eq!(record.value, None);

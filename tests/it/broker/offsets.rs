@@ -240,13 +240,14 @@ fn lag_is_known_in_records_and_in_time() {
     let groups: Vec<GroupLag> = serde_json::from_str(&listed).unwrap();
     let told: Vec<_> = groups.iter().map(|group| (group.group.as_str(), group.records)).collect();
     assert_eq!(told, [("done", 0), ("g", 1)]);
+    assert_eq!((groups[0].state.as_str(), groups[0].members), ("Empty", 0));
     assert_eq!(groups[0].partitions[0].ms, Some(0));
     let partition = &groups[1].partitions[0];
     assert_eq!((partition.offset, partition.end, partition.records), (3, Some(4), Some(1)));
     // The test's batches are of the first second of 1970.
     assert!(partition.ms.unwrap() > 1_000_000_000_000, "{partition:?}");
     let described = broker.command(&["group", "describe", "g"]);
-    assert!(described.contains("group g: 1 records behind"), "{described}");
+    assert!(described.contains("group g: classic, Empty, 0 members, 1 records behind"), "{described}");
     assert!(broker.command(&["group", "list"]).contains("done"));
 }
 
