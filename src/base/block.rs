@@ -9,7 +9,7 @@
 //! for the next request: a recycled block needs no page fault (on virtual machines the first touch of a page costs
 //! more than copying it).
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
@@ -89,10 +89,12 @@ impl Memory {
     }
 
     fn allocate(bytes: usize) -> Option<Memory> {
-        // Blocks are handed out as initialised bytes. Fresh pages of the kernel's are zero already, and those of a large
-        // block that nothing is ever written to cost nothing.
+        // Not from the program's allocator, which is made for small things and takes huge pages for large ones.
         // SAFETY: the layout has a size above zero (asserted by the callers' rounding up to BLOCK_ALIGN).
-        let address = NonNull::new(unsafe { alloc_zeroed(Memory::layout(bytes)) })?;
+        let address = NonNull::new(unsafe { System.alloc(Memory::layout(bytes)) })?;
+        // Blocks are handed out as initialised bytes, so they are zeroed once, at birth; this is also the first touch.
+        // SAFETY: the allocation is `bytes` long and exclusively ours.
+        unsafe { address.as_ptr().write_bytes(0, bytes) };
         Some(Memory { address, bytes })
     }
 }
@@ -100,7 +102,7 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: allocated in `allocate` with this very layout, and dropped once.
-        unsafe { dealloc(self.address.as_ptr(), Memory::layout(self.bytes)) };
+        unsafe { System.dealloc(self.address.as_ptr(), Memory::layout(self.bytes)) };
     }
 }
 

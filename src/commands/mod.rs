@@ -20,6 +20,7 @@ mod options;
 mod serve;
 mod stats;
 mod topic;
+mod tune;
 mod why;
 
 /// What a command came to: nothing, or the sentence to print before the process ends with an error.
@@ -36,6 +37,7 @@ pub fn run() -> ExitCode {
         Some(("group", matches)) => group::run(matches),
         Some(("stats", matches)) => stats::run(matches),
         Some(("topic", matches)) => topic::run(matches),
+        Some(("tune", matches)) => tune::run(matches),
         Some((other, _)) => Err(format!("there is no command '{other}'")),
     };
     match outcome {
@@ -58,6 +60,7 @@ fn command() -> Command {
         .subcommand(group::command())
         .subcommand(stats::command())
         .subcommand(topic::command())
+        .subcommand(tune::command())
 }
 
 /// The flag that names the brokers to ask.

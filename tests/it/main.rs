@@ -10,5 +10,6 @@ mod leftovers;
 mod sim;
 mod sim_backend;
 mod truncation;
+mod tuning;
 mod uring;
 mod world;

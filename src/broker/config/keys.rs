@@ -169,7 +169,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The tail of all reactors together: what consumers that keep up need. More of it is memory that is touched once for
 /// every byte produced, which on a virtual machine costs more than copying it (benches/RESULTS.md, "Storage knobs").
-const TAIL_BYTES_MAX: u64 = 128 * MIB;
+const TAIL_BYTES_MAX: u64 = 64 * MIB;
 /// Smallest share of the tail that a reactor gets, whatever the memory.
 const TAIL_BYTES_MIN: u64 = 16 * MIB;
 
