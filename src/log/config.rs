@@ -43,7 +43,7 @@ impl StorageConfig {
             journal_file_bytes: 64 * MIB,
             groups_in_flight_max: 4,
             group_bytes_max: MIB as u32,
-            direct_run_bytes_min: (32 * KIB) as u32,
+            direct_run_bytes_min: (128 * KIB) as u32,
             write_back_bytes: 64 * MIB,
             write_back_interval: Duration::from_secs(10),
             write_back_depth: 16,

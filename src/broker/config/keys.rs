@@ -268,7 +268,7 @@ pub static KEYS: &[Key] = &[
         "storage.direct_run_bytes_min",
         "direct-run-bytes-min",
         blocks(4 * KIB, 256 * MIB),
-        DefaultValue::Text("32 KiB"),
+        DefaultValue::Text("128 KiB"),
         &[],
         "What one partition appends beyond this within a group goes to its segment directly, past the journal.",
     ),
