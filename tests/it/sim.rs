@@ -135,6 +135,7 @@ fn stormy_world(seed: u64) -> (u64, u64) {
         read_error_one_in: 20,
         write_error_one_in: 20,
         sync_error_one_in: 20,
+        astray_one_in: 0,
         slow_one_in: 50,
         slow_for: Duration::from_millis(10),
         ..DiskFaultRates::default()
