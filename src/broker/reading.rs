@@ -61,25 +61,28 @@ pub async fn read_waiting(broker: &Broker, fetch: &Fetch, hurry: &Hurry) -> Read
     loop {
         let watches: Vec<Watch> = watches(&broker.shards, fetch, &reads);
         let ended = Waiting { watches, sleep: broker.io.sleep_until(fetch.deadline), hurry }.await;
-        let seen = high_watermarks(&reads);
+        let seen = readable(fetch, &reads);
         reads = read_now(&broker.shards, fetch).await;
         // Without news a watch was refused: the shard has as many as it takes, and waiting would be spinning.
-        let refused = high_watermarks(&reads) == seen;
+        let refused = readable(fetch, &reads) == seen;
         if ended || refused || is_enough(&reads, fetch.bytes_min) || broker.io.now() >= fetch.deadline {
             return reads;
         }
     }
 }
 
-fn high_watermarks(reads: &Reads) -> Vec<Offset> {
-    reads.iter().map(|read| read.as_ref().map_or(-1, |fetched| fetched.high_watermark)).collect()
+/// Up to where each partition could be read.
+fn readable(fetch: &Fetch, reads: &Reads) -> Vec<Offset> {
+    reads.iter().map(|read| read.as_ref().map_or(-1, |fetched| fetched.readable(fetch.isolation))).collect()
 }
 
 fn watches(shards: &Shards, fetch: &Fetch, reads: &Reads) -> Vec<Watch> {
     let parts = fetch.parts.iter().zip(reads);
-    parts
-        .filter_map(|(part, read)| Some(shards.get(part.partition)?.watch(read.as_ref().ok()?.high_watermark)))
-        .collect()
+    let watch = |(part, read): (&super::message::FetchPart, &Result<Fetched, ClientError>)| {
+        let seen = read.as_ref().ok()?.readable(fetch.isolation);
+        Some(shards.get(part.partition)?.watch(seen, fetch.isolation))
+    };
+    parts.filter_map(watch).collect()
 }
 
 /// Until one of the watched partitions has news: false; until the deadline or a hurry: true.

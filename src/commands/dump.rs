@@ -81,7 +81,6 @@ enum FileKind {
     Journal,
     LeaderEpochs,
     OfSegment,
-    Transactions,
 }
 
 impl FileKind {
@@ -94,7 +93,6 @@ impl FileKind {
             ("leader-epoch-checkpoint", _) => Some(FileKind::LeaderEpochs),
             (_, Some("checkpoint")) => Some(FileKind::Checkpoint),
             (_, Some("journal")) => Some(FileKind::Journal),
-            (_, Some("txnindex")) => Some(FileKind::Transactions),
             _ => None,
         }
     }
@@ -168,7 +166,6 @@ impl Dump {
                 Ok(())
             }
             FileKind::LeaderEpochs => companion::dump_epochs(path, &mut self.report),
-            FileKind::Transactions => companion::dump_transactions(path, &mut self.report),
             FileKind::OfSegment => self.segment_file(path),
         }
     }
@@ -182,6 +179,7 @@ impl Dump {
             Kind::Index => index::dump_offsets(path, extent, &mut self.report),
             Kind::TimeIndex => index::dump_times(path, extent, &mut self.report),
             Kind::Snapshot => companion::dump_snapshot(path, &mut self.report),
+            Kind::TransactionIndex => companion::dump_transactions(path, &mut self.report),
         }
     }
 

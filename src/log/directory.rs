@@ -23,11 +23,13 @@ pub enum Kind {
     TimeIndex,
     /// Producer snapshot as of the base offset.
     Snapshot,
+    /// The owner's index of the segment: aborted transactions.
+    TransactionIndex,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Log, Kind::Index, Kind::TimeIndex, Kind::Snapshot];
+    pub const ALL: [Kind; 5] = [Kind::Log, Kind::Index, Kind::TimeIndex, Kind::Snapshot, Kind::TransactionIndex];
 
     /// The file name's end.
     pub fn suffix(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Kind {
             Kind::Index => "index",
             Kind::TimeIndex => "timeindex",
             Kind::Snapshot => "snapshot",
+            Kind::TransactionIndex => "txnindex",
         }
     }
 }

@@ -18,6 +18,7 @@ use super::group::{ENTRY_HEADER_BYTES, Entry, EntryKind};
 use super::journal::{StageError, Urgency};
 use super::journal_file::{JournalFile, OldChain};
 use super::leader_epochs::{InvalidEpoch, LeaderEpochs};
+use super::owner::Owner;
 use super::recovery::{Change, RecoveredLog};
 use super::run::{RunBuffer, SealedRun, block_floor};
 use super::segment::Segment;
@@ -121,11 +122,8 @@ pub struct Log {
     state: RefCell<State>,
     durable_end: Cell<Offset>,
     quiet: RefCell<Vec<Waker>>,
-    owner: RefCell<Option<OwnerState>>,
+    owner: RefCell<Option<Rc<dyn Owner>>>,
 }
-
-/// Gives what a log's owner keeps with its checkpoint, as of the log's end.
-pub type OwnerState = Rc<dyn Fn() -> Vec<u8>>;
 
 /// The state of a log.
 pub(super) struct State {
@@ -534,21 +532,15 @@ impl Log {
         self.durable_end.set(end.max(self.durable_end.get()));
     }
 
-    /// The headers of the batches in memory from `offset` on, oldest first.
-    pub fn tail_headers(&self, offset: Offset) -> Vec<BatchHeader> {
+    /// The batches in memory from `offset` on, oldest first.
+    pub fn tail_batches(&self, offset: Offset) -> Vec<Slice> {
         let state = self.state.borrow();
         let newer = state.tail.iter().filter(|batch| batch.base_offset >= offset);
-        newer.filter_map(|batch| BatchHeader::read(&batch.bytes).copied()).collect()
+        newer.map(|batch| batch.bytes.clone()).collect()
     }
 
-    /// Has `owner` asked for what is to be kept with each checkpoint.
-    pub fn set_owner(&self, owner: OwnerState) {
-        *self.owner.borrow_mut() = Some(owner);
-    }
-
-    pub(super) fn owner_state(&self) -> Vec<u8> {
-        let owner = self.owner.borrow().clone();
-        owner.map(|owner| owner()).unwrap_or_default()
+    pub(super) fn owner(&self) -> &RefCell<Option<Rc<dyn Owner>>> {
+        &self.owner
     }
 
     /// Follows a changed configuration.

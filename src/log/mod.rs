@@ -21,6 +21,7 @@ pub mod leader_epochs;
 #[allow(clippy::module_inception, reason = "the log of a partition is what this module is about")]
 pub mod log;
 pub mod offset_index;
+pub mod owner;
 pub mod reader;
 pub mod recovery;
 pub mod run;

@@ -54,6 +54,15 @@ impl Piece {
     }
 }
 
+/// What was read: whole batches.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    /// Their bytes, in order.
+    pub pieces: Vec<Piece>,
+    /// The offset after the last record; the first offset that was asked for where nothing was read.
+    pub next_offset: Offset,
+}
+
 /// Why nothing could be read.
 #[derive(Debug)]
 pub enum ReadError {
@@ -95,24 +104,26 @@ impl Log {
         below: Offset,
         bytes_max: u32,
         at_least_one: bool,
-    ) -> Result<Vec<Piece>, ReadError> {
+    ) -> Result<Read, ReadError> {
         if from >= below {
-            return Ok(Vec::new());
+            return Ok(Read { pieces: Vec::new(), next_offset: from });
         }
         let range = {
             let state = self.state();
-            if let Some(slices) = state.tail.read(from, below, bytes_max, at_least_one) {
-                return Ok(slices.into_iter().map(Piece::Memory).collect());
+            if let Some((slices, next_offset)) = state.tail.read(from, below, bytes_max, at_least_one) {
+                return Ok(Read { pieces: slices.into_iter().map(Piece::Memory).collect(), next_offset });
             }
             state.warm.find(from, below, bytes_max, self.context.io.now())
         };
         if let Some(range) = range
             && let Ok(file) = self.file(range.segment).await
         {
-            return Ok(vec![Piece::File { file, at: u64::from(range.start), bytes: range.end - range.start }]);
+            let piece = Piece::File { file, at: u64::from(range.start), bytes: range.end - range.start };
+            return Ok(Read { pieces: vec![piece], next_offset: range.next_offset });
         }
         let stored = self.read_stored(from, bytes_max).await?;
-        Ok(within(&stored, below, bytes_max, at_least_one).map(Piece::Memory).into_iter().collect())
+        let (bytes, next_offset) = within(&stored, from, below, bytes_max, at_least_one);
+        Ok(Read { pieces: bytes.map(Piece::Memory).into_iter().collect(), next_offset })
     }
 
     /// As [`Log::read`], always in memory.
@@ -120,7 +131,7 @@ impl Log {
         let end = self.end();
         let tail = self.state().tail.read(from, end, bytes_max, true);
         match tail {
-            Some(slices) => Ok(slices),
+            Some((slices, _)) => Ok(slices),
             None => Ok(vec![self.read_stored(from, bytes_max).await?]),
         }
     }
@@ -568,17 +579,18 @@ fn index_batches(rebuilt: &mut Segment, bytes: &[u8], index_interval_bytes: u32)
     if at == 0 { Err("the file ends here".to_owned()) } else { Ok(()) }
 }
 
-/// The front of `bytes` that ends at or before the offset `below` and within `bytes_max`.
-fn within(bytes: &Slice, below: Offset, bytes_max: u32, at_least_one: bool) -> Option<Slice> {
-    let mut end = 0;
+/// The front of `bytes` that ends at or before the offset `below` and within `bytes_max`, and the offset after it.
+fn within(bytes: &Slice, from: Offset, below: Offset, bytes_max: u32, at_least_one: bool) -> (Option<Slice>, Offset) {
+    let (mut end, mut next_offset) = (0, from);
     for (header, batch) in whole_batches(bytes) {
         let fits = end + batch.len() <= bytes_max as usize || (at_least_one && end == 0);
         if header.next_offset() > below || !fits {
             break;
         }
         end += batch.len();
+        next_offset = header.next_offset();
     }
-    (end > 0).then(|| bytes.slice(0..end))
+    ((end > 0).then(|| bytes.slice(0..end)), next_offset)
 }
 
 pub(super) fn whole_batches(bytes: &[u8]) -> impl Iterator<Item = (&BatchHeader, &[u8])> {

@@ -75,24 +75,31 @@ impl Tail {
     }
 
     /// Whole batches from the one that holds `from` on, that end at or before `below`, at most `bytes_max` (the first
-    /// one even if larger when `at_least_one`). `None` when `from` lies before the tail.
-    pub fn read(&self, from: Offset, below: Offset, bytes_max: u32, at_least_one: bool) -> Option<Vec<Slice>> {
+    /// one even if larger when `at_least_one`), and the offset after them. `None` when `from` lies before the tail.
+    pub fn read(
+        &self,
+        from: Offset,
+        below: Offset,
+        bytes_max: u32,
+        at_least_one: bool,
+    ) -> Option<(Vec<Slice>, Offset)> {
         if self.first_offset()? > from {
             return None;
         }
         let first = self.batches.partition_point(|batch| batch.next_offset <= from);
-        let (mut slices, mut bytes): (Vec<Slice>, usize) = (Vec::new(), 0);
+        let (mut slices, mut bytes, mut next_offset): (Vec<Slice>, usize, Offset) = (Vec::new(), 0, from);
         for batch in self.batches.range(first..).take_while(|batch| batch.next_offset <= below) {
             if bytes + batch.bytes.len() > bytes_max as usize && !(at_least_one && slices.is_empty()) {
                 break;
             }
             bytes += batch.bytes.len();
+            next_offset = batch.next_offset;
             match slices.last_mut().and_then(|last| last.joined(&batch.bytes)) {
                 Some(joined) => *slices.last_mut().expect("it was just joined") = joined,
                 None => slices.push(batch.bytes.clone()),
             }
         }
-        Some(slices)
+        Some((slices, next_offset))
     }
 
     /// Copies the bytes of `segment` from position `start` on into `to`, as far as the tail holds them; tells how many

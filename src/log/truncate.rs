@@ -135,22 +135,22 @@ impl Log {
         Ok(max)
     }
 
-    /// Shows `each` the headers of the batches from the one that holds `from` on, that end at or before `below`.
+    /// Shows `each` the batches from the one that holds `from` on, that end at or before `below`.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn headers(
+    pub async fn batches_between(
         self: &Rc<Self>,
         from: Offset,
         below: Offset,
-        mut each: impl FnMut(&BatchHeader),
+        mut each: impl FnMut(&[u8]),
     ) -> std::result::Result<(), ReadError> {
         let mut from = from;
         while from < below {
             let before = from;
             for slice in self.read_memory(from, READ_BYTES_MIN).await? {
-                for (header, _) in whole_batches(&slice).filter(|(header, _)| header.next_offset() <= below) {
-                    each(header);
+                for (header, batch) in whole_batches(&slice).filter(|(header, _)| header.next_offset() <= below) {
+                    each(batch);
                     from = header.next_offset();
                 }
             }

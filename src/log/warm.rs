@@ -44,6 +44,8 @@ pub struct WarmRange {
     pub start: u32,
     /// Position behind the last batch.
     pub end: u32,
+    /// Offset after it.
+    pub next_offset: Offset,
 }
 
 impl Warm {
@@ -81,7 +83,7 @@ impl Warm {
         let position = span.marks[start].1;
         let fits = |mark: &&Mark| mark.0 <= below && mark.1 - position <= bytes_max;
         let end = span.marks[start + 1..].iter().take_while(fits).last()?;
-        Some(WarmRange { segment: span.segment, start: position, end: end.1 })
+        Some(WarmRange { segment: span.segment, start: position, end: end.1, next_offset: end.0 })
     }
 
     /// Forgets everything.
@@ -100,9 +102,10 @@ mod tests {
         let now = Instant(1);
         warm.note(0, &[(0, 0), (10, 20_000)], (20, 40_000), now);
         warm.note(0, &[(20, 40_000)], (30, 60_000), now);
-        assert_eq!(warm.find(0, 100, 1 << 20, now), Some(WarmRange { segment: 0, start: 0, end: 60_000 }));
-        assert_eq!(warm.find(12, 100, 20_000, now), Some(WarmRange { segment: 0, start: 20_000, end: 40_000 }));
-        assert_eq!(warm.find(12, 25, 1 << 20, now), Some(WarmRange { segment: 0, start: 20_000, end: 40_000 }));
+        let range = |start, end, next_offset| Some(WarmRange { segment: 0, start, end, next_offset });
+        assert_eq!(warm.find(0, 100, 1 << 20, now), range(0, 60_000, 30));
+        assert_eq!(warm.find(12, 100, 20_000, now), range(20_000, 40_000, 20));
+        assert_eq!(warm.find(12, 25, 1 << 20, now), range(20_000, 40_000, 20));
         assert_eq!(warm.find(12, 15, 1 << 20, now), None);
         assert_eq!(warm.find(30, 100, 1 << 20, now), None);
         assert_eq!(warm.find(0, 100, 1 << 20, now + FRESH), None);

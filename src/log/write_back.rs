@@ -12,6 +12,7 @@ use super::checkpoint::{Checkpoint, LogRecord, SegmentRecord};
 use super::context::Context;
 use super::directory::{Kind, parse_file_name};
 use super::log::{DirtyRange, Edge, Log, Need, State};
+use super::owner::Companion;
 use super::reader::ReadError;
 use super::run::{RunBuffer, block_floor};
 use super::segment::{OnFile, Segment};
@@ -40,6 +41,8 @@ pub(super) struct Captured {
     /// Segments whose files can go when the record is durable.
     doomed: Vec<Offset>,
     snapshots: Vec<(Offset, Vec<u8>)>,
+    /// What the owner's files lack.
+    companions: Vec<Companion>,
     /// The segment files need not be touched.
     in_record: bool,
 }
@@ -303,6 +306,7 @@ impl Log {
     /// Captures the state that a checkpoint record will describe.
     pub(super) fn capture(&self, thoroughness: Thoroughness) -> Captured {
         let owner_state = self.owner_state();
+        let companions = self.companions(thoroughness);
         let state = &mut *self.state_mut();
         if thoroughness == Thoroughness::Final {
             state.active_mut().close();
@@ -337,12 +341,14 @@ impl Log {
             edge: Edge { segment: active, start, bytes },
             doomed: state.doomed.clone(),
             snapshots: std::mem::take(&mut state.snapshots),
+            companions: if in_record { Vec::new() } else { companions },
             in_record,
         }
     }
 
     /// Lets go of what the checkpoint now covers.
     pub(super) fn finish_write_back(self: &Rc<Self>, captured: Captured) {
+        self.companions_written(&captured.companions);
         let state = &mut *self.state_mut();
         state.capturing = false;
         state.need = std::mem::take(&mut state.need_since_capture);
@@ -394,6 +400,9 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
         log.context.directory.ensure(log.name()).await?;
         let path = log.context.directory.path(log.name(), *base, Kind::Snapshot);
         file::replace(&log.context.io, &path, snapshot).await?;
+    }
+    for companion in &captured.companions {
+        log.write_companion(companion).await?;
     }
     write_epochs(log).await
 }

@@ -57,6 +57,13 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
+    /// The next `count` bytes, if there are so many.
+    pub(super) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let taken = self.bytes[self.position..].get(..count)?;
+        self.position += count;
+        Some(taken)
+    }
+
     pub(super) fn u8(&mut self, field: &str) -> Result<u8, Corrupt> {
         Ok(self.take::<1>(field)?[0])
     }

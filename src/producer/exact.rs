@@ -17,7 +17,7 @@ use crate::producer::snapshot::check_batch;
 use crate::producer::state::ProducerStates;
 
 const WHAT: &str = "producer checkpoint";
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// The least that one producer takes: each of its six fields is a byte or more.
 const ENTRY_BYTES_MIN: usize = 6;
 

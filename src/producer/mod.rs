@@ -4,7 +4,7 @@
 //! **Owns:** the last batches of each producer ([`state`]), the arithmetic of sequence numbers ([`sequence`]), the
 //! verification of a transaction's first append ([`verification`]), open transactions and the last stable offset
 //! ([`transactions`]), aborted transactions ([`transaction_index`]), Kafka's `.snapshot` file ([`snapshot`]) and the
-//! lossless encoding that checkpoints carry ([`exact`]).
+//! lossless encoding that checkpoints carry ([`kept`], [`exact`]).
 //!
 //! **Never:** reads a clock, a file or a batch; awaits anything. Facts about a batch come in as plain numbers.
 //!
@@ -13,6 +13,7 @@
 pub mod corrupt;
 pub mod entry;
 pub mod exact;
+pub mod kept;
 pub mod sequence;
 pub mod snapshot;
 pub mod state;

@@ -12,7 +12,6 @@ use crate::model::ids::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Producer
 use crate::model::offset::{Offset, Timestamp};
 use crate::producer::entry::{BatchMetadata, NO_TRANSACTION, ProducerEntry};
 use crate::producer::sequence;
-use crate::producer::verification::Verification;
 
 /// Producers remembered in one partition. Beyond it those that would expire next are forgotten at once, unless they have
 /// a transaction open; 100,000 cost 17 MB.
@@ -133,12 +132,12 @@ impl ProducerStates {
 
     /// Decides about a data batch of a client. Changes nothing; a batch that was refused leaves no trace.
     pub fn check(&self, facts: &BatchFacts) -> Verdict {
-        self.check_verified(facts, None)
+        self.check_as(facts, false)
     }
 
-    /// Like [`check`](Self::check), for a producer whose transaction was being verified: `verification` adds what was
-    /// seen of it meanwhile.
-    pub fn check_verified(&self, facts: &BatchFacts, verification: Option<&Verification>) -> Verdict {
+    /// Like [`check`](Self::check); with `bumps_epoch`, for a producer that bumps its epoch with every transaction
+    /// (transaction version 2), which starts each at sequence number 0 even where nothing is known of it.
+    pub fn check_as(&self, facts: &BatchFacts, bumps_epoch: bool) -> Verdict {
         if !facts.has_producer() {
             return Verdict::Append;
         }
@@ -154,7 +153,7 @@ impl ProducerStates {
             };
         }
         let checked = check_epoch(entry, facts)
-            .and_then(|()| check_verification(entry, facts, verification))
+            .and_then(|()| check_start(entry, facts, bumps_epoch))
             .and_then(|()| check_sequence(entry, facts))
             .and_then(|()| check_transaction(entry, facts));
         checked.map_or_else(Verdict::Refuse, |()| Verdict::Append)
@@ -212,6 +211,17 @@ impl ProducerStates {
                 facts.producer_id, facts.coordinator_epoch, entry.coordinator_epoch
             ),
         ))
+    }
+
+    /// Whether a marker says what an earlier one has said: the coordinator lost the answer, or could not know after a
+    /// crash. Nothing is to be appended then.
+    pub fn is_repeated_marker(&self, facts: &MarkerFacts) -> bool {
+        self.get(facts.producer_id).is_some_and(|entry| {
+            entry.transaction_first_offset().is_none()
+                && entry.epoch == facts.producer_epoch
+                && entry.coordinator_epoch >= 0
+                && entry.coordinator_epoch == facts.coordinator_epoch
+        })
     }
 
     /// Remembers a marker that was appended with `timestamp`, checked or replayed.
@@ -325,28 +335,13 @@ fn check_epoch(entry: Option<&ProducerEntry>, facts: &BatchFacts) -> Result<(), 
     }
 }
 
-/// KIP-890: while a transaction is being verified, no batch may overtake the lowest one seen, and a producer that bumps
-/// its epoch with every transaction starts each at 0.
-fn check_verification(
-    entry: Option<&ProducerEntry>,
-    facts: &BatchFacts,
-    verification: Option<&Verification>,
-) -> Result<(), ClientError> {
-    let Some(verification) = verification else { return Ok(()) };
+/// KIP-890: where every transaction has an epoch of its own, its first batch in a partition is numbered 0.
+fn check_start(entry: Option<&ProducerEntry>, facts: &BatchFacts, bumps_epoch: bool) -> Result<(), ClientError> {
     let remembered = entry.is_some_and(|entry| !entry.batches().is_empty());
-    if verification.supports_epoch_bump && facts.base_sequence != 0 && !remembered {
+    if bumps_epoch && facts.is_transactional && facts.base_sequence != 0 && !remembered {
         return Err(out_of_order(facts, NO_SEQUENCE));
     }
-    if facts.base_sequence <= verification.lowest_sequence {
-        return Ok(());
-    }
-    Err(ClientError::new(
-        ErrorCode::OutOfOrderSequenceNumber,
-        format!(
-            "producer {} sent sequence number {} while {} is still being verified: retry after it",
-            facts.producer_id, facts.base_sequence, verification.lowest_sequence
-        ),
-    ))
+    Ok(())
 }
 
 fn check_sequence(entry: Option<&ProducerEntry>, facts: &BatchFacts) -> Result<(), ClientError> {

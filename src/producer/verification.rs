@@ -1,38 +1,25 @@
-//! Producers whose transaction is being verified with its coordinator before their first batch is appended (KIP-890).
+//! Transactions whose first batch in a partition waits for the coordinator's word (KIP-890).
 //!
 //! Without it, a batch delayed until after its transaction's end would open a transaction that nobody ever ends. A
 //! [`Guard`] ties the coordinator's answer to this very attempt: the marker of the transaction takes the guard away, so
-//! an answer that is older than the marker opens nothing.
+//! an answer that is older than the marker opens nothing. Kafka lets further batches of the producer race with the
+//! verification and refuses those that overtake; here they stand in line behind the first one, so none can.
 
 use std::collections::BTreeMap;
 
 use crate::model::ids::{ProducerEpoch, ProducerId};
-use crate::model::offset::Timestamp;
 
 /// Producers being verified at once in one partition; beyond it further ones are to retry.
 pub const VERIFICATIONS_MAX: usize = 100_000;
 
 /// Names one attempt at verification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Guard(u64);
-
-/// A verification under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verification {
-    guard: Guard,
-    started_ms: Timestamp,
-    epoch: ProducerEpoch,
-    /// The lowest first sequence number of this epoch that asked: no higher one may be appended before it, or the lower
-    /// one would be out of order for ever.
-    pub lowest_sequence: i32,
-    /// Whether the producer bumps its epoch with every transaction (transaction version 2).
-    pub supports_epoch_bump: bool,
-}
 
 /// The verifications of one partition.
 #[derive(Clone, Debug, Default)]
 pub struct Verifications {
-    under_way: BTreeMap<ProducerId, Verification>,
+    under_way: BTreeMap<(ProducerId, ProducerEpoch), Guard>,
     guards_made: u64,
 }
 
@@ -42,49 +29,38 @@ impl Verifications {
         Verifications::default()
     }
 
-    /// Begins to verify a batch of `producer_id`, or joins what is under way for it. `None` if too many are: the client
-    /// is to retry.
-    pub fn begin(
-        &mut self,
-        producer_id: ProducerId,
-        epoch: ProducerEpoch,
-        base_sequence: i32,
-        supports_epoch_bump: bool,
-        wall_ms: Timestamp,
-    ) -> Option<Guard> {
-        if let Some(verification) = self.under_way.get_mut(&producer_id) {
-            verification.join(epoch, base_sequence);
-            return Some(verification.guard);
-        }
+    /// The attempt that a batch of this producer and epoch has to wait for, if there is one.
+    pub fn under_way(&self, producer_id: ProducerId, epoch: ProducerEpoch) -> Option<Guard> {
+        self.under_way.get(&(producer_id, epoch)).copied()
+    }
+
+    /// Begins an attempt. `None` if too many are under way: the client is to retry.
+    pub fn begin(&mut self, producer_id: ProducerId, epoch: ProducerEpoch) -> Option<Guard> {
         if self.under_way.len() >= VERIFICATIONS_MAX {
             return None;
         }
         self.guards_made += 1;
         let guard = Guard(self.guards_made);
-        let lowest_sequence = base_sequence;
-        let verification = Verification { guard, started_ms: wall_ms, epoch, lowest_sequence, supports_epoch_bump };
-        self.under_way.insert(producer_id, verification);
+        self.under_way.insert((producer_id, epoch), guard);
         Some(guard)
     }
 
-    /// What is under way for `producer_id`.
-    pub fn get(&self, producer_id: ProducerId) -> Option<&Verification> {
-        self.under_way.get(&producer_id)
+    /// The coordinator has answered; whether the answer still counts.
+    pub fn settle(&mut self, producer_id: ProducerId, epoch: ProducerEpoch, guard: Guard) -> bool {
+        let counts = self.under_way(producer_id, epoch) == Some(guard);
+        if counts {
+            self.under_way.remove(&(producer_id, epoch));
+        }
+        counts
     }
 
-    /// Whether `guard` is still the one under which `producer_id` is verified.
-    pub fn holds(&self, producer_id: ProducerId, guard: Guard) -> bool {
-        self.get(producer_id).is_some_and(|verification| verification.guard == guard)
-    }
-
-    /// Ends it: a transactional batch of `producer_id`, or the marker of its transaction, was appended.
+    /// The marker of a transaction of `producer_id` has come: what is still unanswered was asked before it.
     pub fn end(&mut self, producer_id: ProducerId) {
-        self.under_way.remove(&producer_id);
-    }
-
-    /// Forgets what began `expiration_ms` or more before `wall_ms` and never came to an end.
-    pub fn expire(&mut self, wall_ms: Timestamp, expiration_ms: i64) {
-        self.under_way.retain(|_, verification| wall_ms.saturating_sub(verification.started_ms) < expiration_ms);
+        let all = (producer_id, ProducerEpoch::MIN)..=(producer_id, ProducerEpoch::MAX);
+        let ended: Vec<_> = self.under_way.range(all).map(|(key, _)| *key).collect();
+        for key in ended {
+            self.under_way.remove(&key);
+        }
     }
 
     /// Number under way.
@@ -98,54 +74,32 @@ impl Verifications {
     }
 }
 
-impl Verification {
-    fn join(&mut self, epoch: ProducerEpoch, base_sequence: i32) {
-        let lower = epoch == self.epoch && base_sequence < self.lowest_sequence;
-        if lower || epoch > self.epoch {
-            self.epoch = epoch;
-            self.lowest_sequence = base_sequence;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::Verifications;
 
     #[test]
-    fn the_lowest_sequence_of_the_newest_epoch_is_kept() {
+    fn an_answer_counts_once() {
         let mut verifications = Verifications::new();
-        let guard = verifications.begin(7, 1, 5, true, 0).unwrap();
-        assert_eq!(verifications.begin(7, 1, 3, true, 0), Some(guard));
-        verifications.begin(7, 1, 9, true, 0);
-        assert_eq!(verifications.get(7).unwrap().lowest_sequence, 3);
-        verifications.begin(7, 0, 1, true, 0);
-        assert_eq!(verifications.get(7).unwrap().lowest_sequence, 3);
-        verifications.begin(7, 2, 8, true, 0);
-        assert_eq!(verifications.get(7).unwrap().lowest_sequence, 8);
+        assert_eq!(verifications.under_way(7, 1), None);
+        let guard = verifications.begin(7, 1).unwrap();
+        assert_eq!(verifications.under_way(7, 1), Some(guard));
+        assert_eq!(verifications.under_way(7, 2), None);
+        assert!(verifications.settle(7, 1, guard));
+        assert!(!verifications.settle(7, 1, guard));
+        assert!(verifications.is_empty());
     }
 
     #[test]
     fn a_guard_does_not_outlive_its_transaction() {
         let mut verifications = Verifications::new();
-        let first = verifications.begin(7, 1, 0, true, 0).unwrap();
-        assert!(verifications.holds(7, first));
+        let first = verifications.begin(7, 1).unwrap();
+        let other = verifications.begin(8, 1).unwrap();
         verifications.end(7);
-        assert!(!verifications.holds(7, first));
-        let second = verifications.begin(7, 1, 0, true, 0).unwrap();
-        assert!(!verifications.holds(7, first));
-        assert!(verifications.holds(7, second));
-    }
-
-    #[test]
-    fn what_never_ends_expires() {
-        let mut verifications = Verifications::new();
-        verifications.begin(7, 1, 0, true, 1_000);
-        verifications.begin(8, 1, 0, true, 2_000);
-        verifications.expire(2_500, 1_000);
-        assert_eq!(verifications.len(), 1);
-        assert!(verifications.get(8).is_some());
-        verifications.expire(i64::MAX, 1_000);
-        assert!(verifications.is_empty());
+        assert!(!verifications.settle(7, 1, first));
+        let second = verifications.begin(7, 1).unwrap();
+        assert!(!verifications.settle(7, 1, first));
+        assert!(verifications.settle(7, 1, second));
+        assert!(verifications.settle(8, 1, other));
     }
 }

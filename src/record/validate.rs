@@ -37,6 +37,8 @@ pub struct Rules {
     /// Whether compressed records are always decompressed and walked, as Kafka does. Otherwise only where the topic is
     /// compacted, an age limit is set, or the header's max timestamp is too late or earlier than the base timestamp.
     pub walk_compressed: bool,
+    /// Whether a producer's batch may have no sequence numbers, as what coordinators write in transactions of producers.
+    pub unnumbered: bool,
 }
 
 impl Default for Rules {
@@ -49,6 +51,7 @@ impl Default for Rules {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             walk_compressed: false,
+            unnumbered: false,
         }
     }
 }
@@ -138,7 +141,7 @@ pub fn validate(batch: &[u8], rules: &Rules, wall_ms: Timestamp) -> Result<Check
     let header = one_batch(batch)?;
     check_size(batch, rules)?;
     check_offsets(header)?;
-    check_producer(header)?;
+    check_producer(header, rules)?;
     let compression = check_attributes(header)?;
     let bounds = TimestampBounds::new(rules, wall_ms);
     let records_max_timestamp = check_records(header, &batch[HEADER_BYTES..], compression, rules, &bounds)?;
@@ -278,12 +281,12 @@ fn check_offsets(header: &BatchHeader) -> Result<(), ClientError> {
     Ok(())
 }
 
-fn check_producer(header: &BatchHeader) -> Result<(), ClientError> {
+fn check_producer(header: &BatchHeader, rules: &Rules) -> Result<(), ClientError> {
     if header.is_control() {
         return refuse(ErrorCode::InvalidRecord, "control batches are written by brokers alone: clear the control bit");
     }
     if header.has_producer() {
-        if header.base_sequence() < 0 {
+        if header.base_sequence() < 0 && !rules.unnumbered {
             return refuse(
                 ErrorCode::InvalidRecord,
                 format!(

@@ -6,13 +6,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::shard::Shard;
+use super::transactions::not_in_transaction;
 use crate::base::oneshot;
 use crate::base::time::Duration;
 use crate::log::AppendError;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
 use crate::producer::snapshot;
-use crate::producer::state::{BatchFacts, Verdict};
+use crate::producer::state::{BatchFacts, MarkerFacts, Verdict};
+use crate::producer::transactions::Outcome;
 use crate::record::{Checked, TimestampType, validate};
 
 /// Bytes of appends that wait at one shard for room in the journal; more are refused.
@@ -78,14 +80,49 @@ impl Future for Append {
     }
 }
 
+impl Append {
+    /// An append that was refused.
+    pub(super) fn refused(error: ClientError) -> Append {
+        Append::Done(Some(Err(error)))
+    }
+}
+
+/// On whose word a batch is appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Appender {
+    /// The client's own: it opens no transaction.
+    Client,
+    /// The transaction coordinator has said that the partition is part of the transaction.
+    Verified {
+        /// See [`ProducerStates::check_as`](crate::producer::state::ProducerStates::check_as).
+        bumps_epoch: bool,
+    },
+    /// A coordinator of this broker writes into its own partition: its batches have no sequence numbers.
+    Coordinator,
+}
+
+/// What is appended.
+pub(super) enum Work {
+    Batch { batch: Vec<u8>, acks: Acks, appender: Appender },
+    Marker { facts: MarkerFacts, outcome: Outcome },
+}
+
+impl Work {
+    fn bytes(&self) -> usize {
+        match self {
+            Work::Batch { batch, .. } => batch.len(),
+            Work::Marker { .. } => size_of::<Work>(),
+        }
+    }
+}
+
 pub(super) fn gone() -> ClientError {
     ClientError::new(ErrorCode::NotLeaderOrFollower, "the partition is no longer here: refresh the metadata")
 }
 
 /// An append that waits for room.
 pub(super) struct Parked {
-    batch: Vec<u8>,
-    acks: Acks,
+    work: Work,
     placed: oneshot::Sender<Append>,
 }
 
@@ -97,32 +134,54 @@ impl Shard {
     /// INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, and
     /// KAFKA_STORAGE_ERROR when the disk is full or failed.
     pub fn append(self: &Rc<Self>, batch: &[u8], acks: Acks) -> Append {
+        self.append_as(batch, acks, Appender::Client)
+    }
+
+    pub(super) fn append_as(self: &Rc<Self>, batch: &[u8], acks: Acks, appender: Appender) -> Append {
         let parked = self.is_parked();
-        if !parked && let Some(append) = self.try_append(batch, acks) {
+        if !parked && let Some(append) = self.try_append(batch, acks, appender) {
             return append;
         }
-        self.park(batch, acks)
+        self.park(Work::Batch { batch: batch.to_vec(), acks, appender })
+    }
+
+    /// Does `work` now, or in its turn when there is room for it.
+    pub(super) fn work(self: &Rc<Self>, work: Work) -> Append {
+        let parked = self.is_parked();
+        if !parked && let Some(append) = self.try_work(&work) {
+            return append;
+        }
+        self.park(work)
+    }
+
+    fn try_work(self: &Rc<Self>, work: &Work) -> Option<Append> {
+        match work {
+            Work::Batch { batch, acks, appender } => self.try_append(batch, *acks, *appender),
+            Work::Marker { facts, outcome } => self.try_marker(facts, *outcome),
+        }
     }
 
     /// Decides about the batch; `None` when the journal has no room for it just now.
-    fn try_append(self: &Rc<Self>, batch: &[u8], acks: Acks) -> Option<Append> {
-        match self.place(batch) {
+    fn try_append(self: &Rc<Self>, batch: &[u8], acks: Acks, appender: Appender) -> Option<Append> {
+        match self.place(batch, appender) {
             Ok(Some((appended, end))) => Some(self.acknowledge(appended, end, acks)),
             Ok(None) => None,
-            Err(error) => Some(Append::Done(Some(Err(error)))),
+            Err(error) => Some(Append::refused(error)),
         }
     }
 
     /// Places the batch: what to answer, and the offset that has to be committed first.
-    fn place(self: &Rc<Self>, batch: &[u8]) -> Result<Option<(Appended, Offset)>, ClientError> {
+    fn place(self: &Rc<Self>, batch: &[u8], appender: Appender) -> Result<Option<(Appended, Offset)>, ClientError> {
         let settings = self.settings();
         if self.storage().low_on_space() && !settings.uses_reserve {
             return Err(disk_full());
         }
-        let checked = validate(batch, &settings.rules(), self.io().wall_ms())?;
+        let mut rules = settings.rules();
+        rules.unnumbered = appender == Appender::Coordinator;
+        let checked = validate(batch, &rules, self.io().wall_ms())?;
         let facts = facts(&checked);
         if facts.has_producer() {
-            match self.producers().borrow().check(&facts) {
+            match self.judge(&facts, appender) {
                 Verdict::Append => {}
                 Verdict::Refuse(error) => return Err(error),
                 Verdict::Duplicate { base_offset, last_offset, timestamp } => {
@@ -139,13 +198,29 @@ impl Shard {
             Err(error) => return Err(refusal(error)),
         };
         if facts.has_producer() {
-            self.producers().borrow_mut().commit(&facts, placed.base_offset, checked.max_timestamp);
+            self.note_batch(&facts, placed.base_offset, checked.max_timestamp);
         }
         if settings.write_caching {
             self.advance(placed.next_offset);
         }
         let appended = self.appended(placed.base_offset, settings.timestamp_type, checked.max_timestamp);
         Ok(Some((appended, placed.next_offset)))
+    }
+
+    /// What the producers' state says of a batch.
+    fn judge(&self, facts: &BatchFacts, appender: Appender) -> Verdict {
+        let producers = self.producers().borrow();
+        let bumps_epoch = appender == Appender::Verified { bumps_epoch: true };
+        let verdict = match appender {
+            Appender::Coordinator => return producers.check_from_coordinator(facts),
+            Appender::Client | Appender::Verified { .. } => producers.check_as(facts, bumps_epoch),
+        };
+        let opens =
+            facts.is_transactional && !producers.has_ongoing_transaction(facts.producer_id, facts.producer_epoch);
+        if verdict == Verdict::Append && opens && appender == Appender::Client {
+            return Verdict::Refuse(not_in_transaction(facts));
+        }
+        verdict
     }
 
     fn appended(&self, base_offset: Offset, timestamp_type: TimestampType, timestamp: Timestamp) -> Appended {
@@ -157,7 +232,7 @@ impl Shard {
         }
     }
 
-    fn acknowledge(&self, appended: Appended, end: Offset, acks: Acks) -> Append {
+    pub(super) fn acknowledge(&self, appended: Appended, end: Offset, acks: Acks) -> Append {
         if acks == Acks::None || self.high_watermark() >= end {
             return Append::Done(Some(Ok(appended)));
         }
@@ -170,15 +245,15 @@ impl Shard {
         Append::Placed(appended, receiver)
     }
 
-    fn park(self: &Rc<Self>, batch: &[u8], acks: Acks) -> Append {
+    fn park(self: &Rc<Self>, work: Work) -> Append {
         let mut parked = self.parked().borrow_mut();
-        let bytes: usize = parked.iter().map(|parked| parked.batch.len()).sum();
-        if bytes + batch.len() > PARKED_BYTES_MAX && !parked.is_empty() {
+        let bytes: usize = parked.iter().map(|parked| parked.work.bytes()).sum();
+        if bytes + work.bytes() > PARKED_BYTES_MAX && !parked.is_empty() {
             let message = "the disk is slower than what is produced, and no more can wait: try again";
-            return Append::Done(Some(Err(ClientError::new(ErrorCode::KafkaStorageError, message))));
+            return Append::refused(ClientError::new(ErrorCode::KafkaStorageError, message));
         }
         let (placed, receiver) = oneshot::channel();
-        parked.push_back(Parked { batch: batch.to_vec(), acks, placed });
+        parked.push_back(Parked { work, placed });
         drop(parked);
         if !self.unparking().replace(true) {
             let shard = Rc::clone(self);
@@ -192,7 +267,7 @@ impl Shard {
         self.io().sleep(PARKED_RETRY).await;
         loop {
             let Some(next) = self.parked().borrow_mut().pop_front() else { break };
-            match self.try_append(&next.batch, next.acks) {
+            match self.try_work(&next.work) {
                 Some(append) => next.placed.send(append),
                 None => {
                     self.parked().borrow_mut().push_front(next);

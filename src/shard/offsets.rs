@@ -42,7 +42,7 @@ impl Shard {
             log_start: self.log().start(),
             log_end: self.log().end(),
             high_watermark,
-            last_stable: high_watermark,
+            last_stable: self.last_stable_offset(),
             leader_epoch: self.leader_epoch(),
         }
     }
@@ -101,6 +101,7 @@ impl Shard {
             return Err(ClientError::new(ErrorCode::OffsetOutOfRange, message));
         }
         self.log().delete_before(to).await.map_err(refusal)?;
+        self.aborted().start_at(self.log().start());
         Ok(self.log().start())
     }
 

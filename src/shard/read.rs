@@ -6,6 +6,7 @@ use super::shard::Shard;
 use crate::log::reader::{Piece, ReadError};
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::offset::{LeaderEpoch, NO_LEADER_EPOCH, Offset};
+use crate::producer::transaction_index::AbortedTransaction;
 
 /// Which records a consumer sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,18 @@ pub struct Fetched {
     pub last_stable_offset: Offset,
     /// The log start offset at that time.
     pub log_start_offset: Offset,
+    /// For `read_committed`, the aborted transactions whose records are among what was read.
+    pub aborted: Option<Vec<AbortedTransaction>>,
+}
+
+impl Fetched {
+    /// What could be read up to under `isolation` at the time of the read.
+    pub fn readable(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark,
+            Isolation::ReadCommitted => self.last_stable_offset,
+        }
+    }
 }
 
 impl Shard {
@@ -52,12 +65,18 @@ impl Shard {
         if from < offsets.log_start || from > offsets.log_end {
             return Err(out_of_range(from, offsets.log_start, offsets.log_end));
         }
-        let pieces = match self.log().read(from, self.readable(isolation), bytes_max, at_least_one).await {
-            Ok(pieces) => pieces,
+        let read = match self.log().read(from, self.readable(isolation), bytes_max, at_least_one).await {
+            Ok(read) => read,
             Err(ReadError::OutOfRange) => return Err(out_of_range(from, self.log().start(), self.log().end())),
             Err(error) => return Err(client_error(error)),
         };
+        let aborted = match isolation {
+            Isolation::ReadUncommitted => None,
+            Isolation::ReadCommitted => Some(self.aborted_between(from, read.next_offset).await?),
+        };
+        let pieces = read.pieces;
         Ok(Fetched {
+            aborted,
             bytes: pieces.iter().map(Piece::bytes).sum(),
             pieces,
             high_watermark: offsets.high_watermark,

@@ -70,6 +70,7 @@ impl ShardSettings {
             timestamp_before_max_ms: self.timestamp_before_max_ms,
             timestamp_after_max_ms: self.timestamp_after_max_ms,
             walk_compressed: false,
+            unnumbered: false,
         }
     }
 

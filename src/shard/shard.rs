@@ -4,16 +4,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
+use super::aborted::Aborted;
 use super::append::{Parked, gone, offline};
+use super::read::Isolation;
+use super::replay::Replayed;
 use super::settings::ShardSettings;
+use super::transactions::{self, TransactionState};
 use super::waiters::{Waiters, Watch};
 use crate::io::Handle;
+use crate::log::owner::{Companion, Owner};
 use crate::log::{Log, Storage};
 use crate::model::ids::PartitionId;
 use crate::model::offset::{LeaderEpoch, Offset};
-use crate::producer::exact::{decode_exact, encode_exact};
-use crate::producer::state::{BatchFacts, ProducerStates};
-use crate::record::BatchHeader;
+use crate::producer::kept::{Kept, decode_kept, encode_kept};
+use crate::producer::state::ProducerStates;
 
 /// The engine of one partition replica.
 pub struct Shard {
@@ -25,6 +29,8 @@ pub struct Shard {
     leader_epoch: Cell<LeaderEpoch>,
     high_watermark: Cell<Offset>,
     producers: RefCell<ProducerStates>,
+    transactions: RefCell<TransactionState>,
+    aborted: Aborted,
     waiters: Waiters,
     parked: RefCell<VecDeque<Parked>>,
     unparking: Cell<bool>,
@@ -42,7 +48,7 @@ impl Shard {
     ) -> Rc<Shard> {
         let (state, as_of) = storage.owner_state(id);
         let log = storage.open(id, name, settings.log());
-        let producers = recover_producers(&log, &state, as_of);
+        let (Replayed { producers, open, .. }, aborted) = recover(&log, &state, as_of);
         let end = log.end();
         let shard = Rc::new(Shard {
             id,
@@ -54,23 +60,15 @@ impl Shard {
             // Whatever was recovered is on this disk, and this disk is the only one.
             high_watermark: Cell::new(end),
             producers: RefCell::new(producers),
+            transactions: transactions::restored(open),
+            aborted,
             waiters: Waiters::default(),
             parked: RefCell::default(),
             unparking: Cell::new(false),
         });
-        shard.waiters.advance(end);
-        let weak: Weak<Shard> = Rc::downgrade(&shard);
-        shard.log.set_owner(Rc::new(move || weak.upgrade().map(|shard| shard.exact_state()).unwrap_or_default()));
+        shard.waiters.advance(end, shard.last_stable_offset());
+        shard.log.set_owner(Rc::new(LogOwner(Rc::downgrade(&shard))));
         shard
-    }
-
-    fn exact_state(&self) -> Vec<u8> {
-        let producers = self.producers.borrow();
-        let mut state = Vec::new();
-        if !producers.is_empty() {
-            encode_exact(&producers, &mut state);
-        }
-        state
     }
 
     /// The partition.
@@ -92,6 +90,14 @@ impl Shard {
 
     pub(super) fn producers(&self) -> &RefCell<ProducerStates> {
         &self.producers
+    }
+
+    pub(super) fn transactions(&self) -> &RefCell<TransactionState> {
+        &self.transactions
+    }
+
+    pub(super) fn aborted(&self) -> &Aborted {
+        &self.aborted
     }
 
     pub(super) fn waiters(&self) -> &Waiters {
@@ -132,23 +138,24 @@ impl Shard {
         self.log.configure(settings.log());
     }
 
-    /// Resolves once the high watermark has moved beyond `seen`, or the shard is gone.
-    pub fn watch(&self, seen: Offset) -> Watch {
-        self.waiters.watch(seen)
+    /// Resolves once more can be read under `isolation` than up to `seen`, or the shard is gone.
+    pub fn watch(&self, seen: Offset, isolation: Isolation) -> Watch {
+        self.waiters.watch(seen, isolation)
     }
 
     /// Raises the high watermark and releases who waited for it.
     pub(super) fn advance(&self, end: Offset) {
         if end > self.high_watermark.get() {
             self.high_watermark.set(end);
-            self.waiters.advance(end);
+            self.transactions.borrow_mut().open.advance(end);
+            self.waiters.advance(end, self.last_stable_offset());
         }
     }
 
     /// The log was cut to end at `end`.
     pub(super) fn retreat(&self, end: Offset) {
         self.high_watermark.set(end.min(self.high_watermark.get()));
-        self.waiters.advance(self.high_watermark.get());
+        self.waiters.advance(self.high_watermark.get(), self.last_stable_offset());
     }
 
     /// The storage is offline: no append that waits will be acknowledged.
@@ -159,6 +166,7 @@ impl Shard {
     /// The shard is being removed.
     pub(super) fn close(&self) {
         self.parked.borrow_mut().clear();
+        self.close_transactions();
         self.waiters.fail(&gone());
         self.waiters.close();
     }
@@ -173,35 +181,37 @@ impl Shard {
     }
 }
 
-/// The producers as of the log's end: from the checkpoint's state and the batches since.
-fn recover_producers(log: &Rc<Log>, state: &[u8], as_of: Offset) -> ProducerStates {
-    let mut producers = ProducerStates::new();
-    if !state.is_empty() {
-        match decode_exact(state) {
-            Ok(decoded) => producers = decoded,
-            Err(corrupt) => tracing::error!("{}: the producers' state in the checkpoint: {corrupt}", log.name()),
+/// What the log keeps for its shard.
+struct LogOwner(Weak<Shard>);
+
+impl Owner for LogOwner {
+    fn state(&self) -> Vec<u8> {
+        let Some(shard) = self.0.upgrade() else { return Vec::new() };
+        encode_kept(&shard.producers.borrow(), &shard.aborted.recent(), &shard.aborted.filed())
+    }
+
+    fn companions(&self, segments: &[(Offset, Offset)], all: bool) -> Vec<Companion> {
+        self.0.upgrade().map_or_else(Vec::new, |shard| shard.aborted.companions(segments, all))
+    }
+
+    fn companions_written(&self, companions: &[Companion]) {
+        if let Some(shard) = self.0.upgrade() {
+            shard.aborted.companions_written(companions);
         }
     }
-    for header in log.tail_headers(as_of) {
-        replay(&mut producers, &header);
-    }
-    producers
 }
 
-/// Has the producers' state take in a batch that is in the log.
-pub(super) fn replay(producers: &mut ProducerStates, header: &BatchHeader) {
-    let facts = facts_of(header);
-    if facts.has_producer() && !header.is_control() {
-        producers.commit(&facts, header.base_offset(), header.max_timestamp());
-    }
-}
-
-fn facts_of(header: &BatchHeader) -> BatchFacts {
-    BatchFacts {
-        producer_id: header.producer_id(),
-        producer_epoch: header.producer_epoch(),
-        base_sequence: header.base_sequence(),
-        last_offset_delta: header.last_offset_delta(),
-        is_transactional: header.is_transactional(),
-    }
+/// The producers and their transactions as of the log's end: from the checkpoint's state and the batches since.
+fn recover(log: &Rc<Log>, state: &[u8], as_of: Offset) -> (Replayed, Aborted) {
+    let kept = decode_kept(state).unwrap_or_else(|corrupt| {
+        tracing::error!("{}: the producers' state in the checkpoint: {corrupt}", log.name());
+        Kept::default()
+    });
+    let mut replayed = Replayed::from(kept.producers);
+    log.tail_batches(as_of).iter().for_each(|batch| replayed.take(batch));
+    let aborted = Aborted::new(kept.aborted, kept.filed);
+    replayed.aborted.iter().for_each(|one| aborted.append(*one));
+    // All that was recovered is below the high watermark.
+    replayed.open.advance(log.end());
+    (replayed, aborted)
 }

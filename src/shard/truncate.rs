@@ -4,9 +4,11 @@ use std::rc::Rc;
 
 use super::append::gone;
 use super::read::client_error;
-use super::shard::{Shard, replay};
+use super::replay::Replayed;
+use super::shard::Shard;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::offset::Offset;
+use crate::producer::kept::Filed;
 use crate::producer::snapshot;
 use crate::producer::state::ProducerStates;
 
@@ -24,8 +26,9 @@ impl Shard {
             return Err(ClientError::new(ErrorCode::OffsetOutOfRange, message));
         }
         let Some(cut) = self.log().cut_before(to).await.map_err(client_error)? else { return Ok(self.log().end()) };
-        let producers = self.producers_as_of(cut.end()).await?;
-        let cut_off = || self.cut_off(cut.end(), producers);
+        let replayed = self.producers_as_of(cut.end()).await?;
+        let filed = self.aborted().filed_as_of(self.log(), cut.end()).await?;
+        let cut_off = || self.cut_off(cut.end(), replayed, filed);
         self.storage().truncate(self.log(), &cut, cut_off).await.map_err(|error| {
             let message = format!("the log could not be cut at offset {}: {error}", cut.end());
             ClientError::new(ErrorCode::KafkaStorageError, message)
@@ -34,10 +37,10 @@ impl Shard {
     }
 
     /// The producers as of `end`: from the latest snapshot before it that can be read, and the batches since.
-    async fn producers_as_of(self: &Rc<Self>, end: Offset) -> Result<ProducerStates, ClientError> {
+    async fn producers_as_of(self: &Rc<Self>, end: Offset) -> Result<Replayed, ClientError> {
         let (mut producers, mut from) = (ProducerStates::new(), self.log().start());
         if end <= from {
-            return Ok(producers);
+            return Ok(Replayed::from(producers));
         }
         let mut below = end;
         while let Some((base, content)) = self.log().snapshot_before(below).await {
@@ -50,13 +53,19 @@ impl Shard {
             }
             below = base - 1;
         }
-        self.log().headers(from, end, |header| replay(&mut producers, header)).await.map_err(client_error)?;
-        Ok(producers)
+        let mut replayed = Replayed::from(producers);
+        self.log().batches_between(from, end, |batch| replayed.take(batch)).await.map_err(client_error)?;
+        // What ended after the cut is open again; nobody has read beyond the high watermark, which is what is left.
+        replayed.open.advance(end);
+        Ok(replayed)
     }
 
     /// What follows from a cut, before anything else is appended.
-    fn cut_off(&self, end: Offset, producers: ProducerStates) {
-        *self.producers().borrow_mut() = producers;
+    fn cut_off(&self, end: Offset, replayed: Replayed, filed: Filed) {
+        *self.producers().borrow_mut() = replayed.producers;
+        self.close_transactions();
+        self.transactions().borrow_mut().open = replayed.open;
+        self.aborted().cut_off(end, filed);
         self.retreat(end);
         self.parked().borrow_mut().clear();
         self.waiters().fail(&gone());

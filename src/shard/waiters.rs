@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::read::Isolation;
 use crate::base::oneshot;
 use crate::model::error_code::ClientError;
 use crate::model::offset::Offset;
@@ -23,6 +24,8 @@ pub(super) struct Waiters {
     /// Appends by the offset that the high watermark has to reach; in the order of the log, so the front goes first.
     appends: RefCell<VecDeque<(Offset, Release)>>,
     watches: Rc<Watches>,
+    /// Of consumers in `read_committed`.
+    stable_watches: Rc<Watches>,
 }
 
 #[derive(Default)]
@@ -42,8 +45,9 @@ impl Waiters {
         appends.insert(at, (end, release));
     }
 
-    /// Releases everything that waited for an offset up to `readable`.
-    pub fn advance(&self, readable: Offset) {
+    /// Releases everything that waited for an offset up to `readable`, the high watermark, or `stable`, the last stable
+    /// offset.
+    pub fn advance(&self, readable: Offset, stable: Offset) {
         loop {
             let released = {
                 let mut appends = self.appends.borrow_mut();
@@ -58,6 +62,9 @@ impl Waiters {
         }
         self.watches.readable.set(readable);
         self.watches.wake();
+        if stable > self.stable_watches.readable.replace(stable) {
+            self.stable_watches.wake();
+        }
     }
 
     /// Tells all appends that wait that they will not be acknowledged.
@@ -69,12 +76,18 @@ impl Waiters {
 
     /// Ends all watches: the shard is gone.
     pub fn close(&self) {
-        self.watches.closed.set(true);
-        self.watches.wake();
+        for watches in [&self.watches, &self.stable_watches] {
+            watches.closed.set(true);
+            watches.wake();
+        }
     }
 
-    pub fn watch(&self, seen: Offset) -> Watch {
-        Watch { watches: Rc::clone(&self.watches), seen, key: None }
+    pub fn watch(&self, seen: Offset, isolation: Isolation) -> Watch {
+        let watches = match isolation {
+            Isolation::ReadUncommitted => &self.watches,
+            Isolation::ReadCommitted => &self.stable_watches,
+        };
+        Watch { watches: Rc::clone(watches), seen, key: None }
     }
 }
 
@@ -85,7 +98,7 @@ impl Watches {
     }
 }
 
-/// Resolves when the high watermark has moved beyond what was seen, or the shard is gone. Bounded: when too many fetches
+/// Resolves when the high watermark (or the last stable offset) has moved beyond what was seen, or the shard is gone. Bounded: when too many fetches
 /// wait at the shard, it resolves at once.
 pub struct Watch {
     watches: Rc<Watches>,

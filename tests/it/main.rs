@@ -9,6 +9,7 @@ mod fuzz;
 mod leftovers;
 mod sim;
 mod sim_backend;
+mod transactions;
 mod truncation;
 mod tuning;
 mod uring;

@@ -14,7 +14,8 @@ use crate::metadata::image::Image;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::ids::ReactorId;
 use crate::protocol::fetch::{
-    FetchRequest, FetchResponse, FetchedPartition, IsolationLevel, TopicRef, decode_request, encode_response,
+    AbortedTransaction, FetchRequest, FetchResponse, FetchedPartition, IsolationLevel, TopicRef, decode_request,
+    encode_response,
 };
 use crate::protocol::topic::{CurrentLeader, NodeEndpoint, TopicSpan};
 use crate::shard::{Fetched, Isolation};
@@ -225,6 +226,7 @@ fn found(
             if total > 0 && beyond {
                 fetched.pieces.clear();
                 fetched.bytes = 0;
+                fetched.aborted = fetched.aborted.take().map(|_| Vec::new());
             }
             total += u64::from(fetched.bytes);
         }
@@ -331,5 +333,12 @@ fn described(index: i32, fetched: Fetched) -> (FetchedPartition, Vec<crate::shar
     partition.last_stable_offset = fetched.last_stable_offset;
     partition.log_start_offset = fetched.log_start_offset;
     partition.records_bytes = Some(fetched.bytes);
+    partition.aborted_transactions = fetched.aborted.map(|aborted| {
+        let of = |one: crate::producer::transaction_index::AbortedTransaction| AbortedTransaction {
+            producer_id: one.producer_id,
+            first_offset: one.first_offset,
+        };
+        aborted.into_iter().map(of).collect()
+    });
     (partition, fetched.pieces)
 }

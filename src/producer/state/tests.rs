@@ -5,7 +5,6 @@ use crate::model::error_code::ErrorCode;
 use crate::producer::entry::BATCHES_RETAINED;
 use crate::producer::exact::{decode_exact, encode_exact};
 use crate::producer::sequence;
-use crate::producer::verification::Verifications;
 
 fn batch(producer_id: i64, producer_epoch: i16, base_sequence: i32, records: i32) -> BatchFacts {
     BatchFacts { producer_id, producer_epoch, base_sequence, last_offset_delta: records - 1, is_transactional: false }
@@ -141,21 +140,28 @@ fn coordinators_are_checked_for_their_epoch_alone() {
 }
 
 #[test]
-fn what_is_being_verified_goes_first() {
-    let mut verifications = Verifications::new();
-    let states = ProducerStates::new();
-    verifications.begin(1, 0, 3, false, 0);
-    let check = |verifications: &Verifications, sequence| {
-        states.check_verified(&transactional(1, 0, sequence, 1), verifications.get(1))
-    };
-    assert_eq!(check(&verifications, 3), Verdict::Append);
-    assert_eq!(code(check(&verifications, 4)), ErrorCode::OutOfOrderSequenceNumber);
-    verifications.end(1);
-    assert_eq!(check(&verifications, 4), Verdict::Append);
-    verifications.begin(1, 0, 3, true, 0);
-    assert_eq!(code(check(&verifications, 3)), ErrorCode::OutOfOrderSequenceNumber);
-    verifications.begin(1, 0, 0, true, 0);
-    assert_eq!(check(&verifications, 0), Verdict::Append);
+fn a_producer_that_bumps_its_epoch_starts_each_transaction_at_zero() {
+    let mut states = ProducerStates::new();
+    assert_eq!(code(states.check_as(&transactional(1, 3, 5, 1), true)), ErrorCode::OutOfOrderSequenceNumber);
+    assert_eq!(states.check_as(&transactional(1, 3, 5, 1), false), Verdict::Append);
+    assert_eq!(states.check_as(&transactional(1, 3, 0, 1), true), Verdict::Append);
+    states.commit(&transactional(1, 3, 0, 1), 0, 0);
+    assert_eq!(states.check_as(&transactional(1, 3, 1, 1), true), Verdict::Append);
+}
+
+#[test]
+fn a_marker_that_changes_nothing_is_a_repetition() {
+    let mut states = ProducerStates::new();
+    let marker = |epoch, coordinator_epoch| marker(1, epoch, coordinator_epoch, 2);
+    assert!(!states.is_repeated_marker(&marker(1, 0)));
+    states.commit(&transactional(1, 0, 0, 1), 0, 0);
+    assert!(!states.is_repeated_marker(&marker(0, 0)));
+    states.commit_marker(&marker(1, 0), 0);
+    assert!(states.is_repeated_marker(&marker(1, 0)));
+    assert!(!states.is_repeated_marker(&marker(1, 1)), "a newer coordinator makes itself known");
+    assert!(!states.is_repeated_marker(&marker(2, 0)), "a higher epoch fences");
+    states.commit(&transactional(1, 1, 0, 1), 5, 0);
+    assert!(!states.is_repeated_marker(&marker(1, 0)), "a transaction is open");
 }
 
 #[test]

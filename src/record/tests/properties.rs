@@ -49,6 +49,7 @@ fn builder() -> impl Strategy<Value = BatchBuilder> {
 }
 
 const THOROUGH: Rules = Rules {
+    unnumbered: false,
     message_bytes_max: u32::MAX,
     compacted: false,
     timestamp_type: TimestampType::CreateTime,

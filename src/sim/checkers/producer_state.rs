@@ -9,7 +9,7 @@ use crate::log::checkpoint;
 use crate::log::directory::{Kind, parse_file_name};
 use crate::model::ids::{PartitionId, ProducerEpoch, ProducerId};
 use crate::model::offset::Offset;
-use crate::producer::exact::decode_exact;
+use crate::producer::kept::decode_kept;
 use crate::record::batches;
 use crate::sim::history::{Event, Moment};
 
@@ -53,11 +53,7 @@ impl Checker for ProducerState {
 }
 
 fn check(rest: &AtRest, record: &checkpoint::LogRecord) -> Result<(), String> {
-    let producers = if record.owner_state.is_empty() {
-        Default::default()
-    } else {
-        decode_exact(&record.owner_state).map_err(|why| why.to_string())?
-    };
+    let producers = decode_kept(&record.owner_state).map_err(|why| why.to_string())?.producers;
     for (id, last) in last_batches(rest, &record.name) {
         let Some(entry) = producers.get(id) else {
             return Err(format!("producer {id} is forgotten, and its {last:?} is in the log"));
