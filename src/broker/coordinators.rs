@@ -10,7 +10,7 @@ use crate::coordinator::group::config::GroupConfig;
 use crate::coordinator::group::machine::GroupMachine;
 use crate::coordinator::machine::Machine;
 use crate::coordinator::runtime::{CompactionLimits, Coordinator};
-use crate::coordinator::transaction::machine::TransactionMachine;
+use crate::coordinator::transaction::machine::{TransactionConfig, TransactionMachine};
 use crate::io::Handle;
 use crate::metadata::config::layers::Layers;
 use crate::metadata::controller::internal_topics::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
@@ -32,6 +32,14 @@ fn all<M: Machine>(coordinators: &ByPartition<M>) -> Vec<Rc<Coordinator<M>>> {
     coordinators.borrow().values().cloned().collect()
 }
 
+fn transaction_config(layers: &Layers<'_>) -> TransactionConfig {
+    TransactionConfig {
+        timeout_ms_max: i32::try_from(layers.whole("transaction.max.timeout.ms")).unwrap_or(i32::MAX),
+        expiration_ms: layers.whole("transactional.id.expiration.ms"),
+        expiry_interval_ms: layers.whole("transaction.remove.expired.transaction.cleanup.interval.ms"),
+    }
+}
+
 impl Coordinators {
     /// Notes that a partition is open here, and starts its coordinator if `topic` is one that has them.
     pub fn opened(&self, io: &Handle, config: &Arc<Config>, image: &Rc<Image>, topic: &str, shard: &Rc<Shard>) {
@@ -47,7 +55,9 @@ impl Coordinators {
                 self.groups.borrow_mut().insert(id, started);
             }
             TRANSACTIONS_TOPIC => {
-                let make = |_: &Image| TransactionMachine::default();
+                let make = move |image: &Image| {
+                    TransactionMachine::new(transaction_config(&Layers::new(image, &config.kafka, config.node_id)))
+                };
                 let started = Coordinator::start(&io, shard, name, image, compaction, Box::new(make));
                 self.transactions.borrow_mut().insert(id, started);
             }

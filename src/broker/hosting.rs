@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::broker::{Broker, Limits};
+use super::markers;
 use super::message::Publication;
 use crate::coordinator::machine::DECISION_BYTES_MAX;
 use crate::metadata::config::settings::{TimestampType, TopicSettings};
@@ -15,7 +16,7 @@ use crate::record;
 use crate::shard::ShardSettings;
 
 /// Puts a new image in force on this reactor. Resolves when the partitions that are gone have freed their space.
-pub async fn apply(broker: &Broker, publication: &Publication) {
+pub async fn apply(broker: &Rc<Broker>, publication: &Publication) {
     let Publication { image, changes } = publication;
     *broker.image.borrow_mut() = Rc::new((**image).clone());
     for id in changes.removed_partitions.iter().filter(|id| broker.hosts(**id)) {
@@ -45,7 +46,7 @@ pub async fn apply(broker: &Broker, publication: &Publication) {
 
 /// Opens every partition that the image gives to this reactor, and removes what the storage holds beyond that: what a
 /// broker that was killed in the middle of a deletion has left. Tells how many were opened and removed.
-pub async fn open_all(broker: &Broker, image: &Image) -> (usize, usize) {
+pub async fn open_all(broker: &Rc<Broker>, image: &Image) -> (usize, usize) {
     let known = |id: &PartitionId| image.partition(*id).is_some_and(|partition| is_replica(broker, partition));
     let orphans: Vec<PartitionId> = broker.shards.unclaimed().into_iter().filter(|id| !known(id)).collect();
     for orphan in &orphans {
@@ -70,7 +71,7 @@ fn is_replica(broker: &Broker, registration: &PartitionRegistration) -> bool {
     registration.replicas.contains(&broker.config.node_id)
 }
 
-fn open(broker: &Broker, image: &Image, topic: &Topic, registration: &PartitionRegistration) -> bool {
+fn open(broker: &Rc<Broker>, image: &Image, topic: &Topic, registration: &PartitionRegistration) -> bool {
     if !is_replica(broker, registration) {
         return false;
     }
@@ -79,6 +80,7 @@ fn open(broker: &Broker, image: &Image, topic: &Topic, registration: &PartitionR
     let shard = broker.shards.open(id, &directory, settings(broker, image, topic), registration.leader_epoch);
     if is_internal(&topic.name) {
         broker.coordinators.opened(&broker.io, &broker.config, &broker.image(), &topic.name, &shard);
+        markers::start(broker, id);
     }
     true
 }

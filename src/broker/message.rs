@@ -17,7 +17,10 @@ use crate::metadata::image::Image;
 use crate::model::error_code::ClientError;
 use crate::model::ids::PartitionId;
 use crate::model::offset::{LeaderEpoch, Offset};
-use crate::shard::{Acks, Appended, Behind, Fetched, Isolation, RecoveredPart, TimestampOffset};
+use crate::producer::state::MarkerFacts;
+use crate::producer::transactions::Outcome;
+use crate::protocol::messages::TxnOffsetCommitRequest;
+use crate::shard::{Acks, Appended, Behind, Fetched, Isolation, ProducerDescription, RecoveredPart, TimestampOffset};
 
 /// Names a question of one reactor until it is answered.
 pub type CallId = u64;
@@ -79,6 +82,12 @@ pub enum Ask {
     GroupOffsets,
     /// How far readers are behind.
     Lag(Vec<LagQuestion>),
+    /// Commit offsets in a transaction, once its coordinator has said that they may be part of it.
+    TxnOffsetCommit(Box<TxnOffsetQuestion>),
+    /// Append markers that end transactions.
+    WriteMarkers(Vec<MarkerWrite>),
+    /// Who produces to partitions.
+    Producers(Vec<PartitionId>),
     /// A new image: open, close and configure what it says, then answer.
     Publish(Box<Publication>),
     /// A decision of the controller.
@@ -114,6 +123,10 @@ pub enum Answer {
     GroupOffsets(Vec<GroupOffsets>),
     /// One result a question.
     Lag(Vec<Result<Behind, ClientError>>),
+    /// One result a marker.
+    MarkersWritten(Vec<Result<Offset, ClientError>>),
+    /// One result a partition.
+    Producers(Vec<Result<Vec<ProducerDescription>, ClientError>>),
     /// The image is in force there.
     Published,
     /// What was decided.
@@ -126,10 +139,42 @@ pub enum Answer {
     Finished,
 }
 
+/// Offsets to be committed in a transaction.
+pub struct TxnOffsetQuestion {
+    /// The partition of `__consumer_offsets`.
+    pub partition: PartitionId,
+    /// Who asks.
+    pub caller: group::machine::Caller,
+    /// What is asked.
+    pub request: TxnOffsetCommitRequest,
+}
+
+/// A marker for a partition.
+#[derive(Clone, Copy)]
+pub struct MarkerWrite {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Whose transaction ends, and by whose word.
+    pub facts: MarkerFacts,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// In whose transaction a request's batches are.
+#[derive(Clone)]
+pub struct Transactional {
+    /// The transactional id.
+    pub transactional_id: Arc<str>,
+    /// The version of Produce, which says what the client understands.
+    pub produce_version: i16,
+}
+
 /// Batches of one request for one reactor.
 pub struct Produce {
     /// When the answer is due.
     pub acks: Acks,
+    /// In whose transaction the transactional ones are.
+    pub transactional: Option<Transactional>,
     /// Partition and batch, in the order of the request.
     pub batches: Vec<(PartitionId, Slice)>,
 }

@@ -26,6 +26,7 @@ pub mod hosting;
 mod identity;
 pub mod input;
 pub mod lag;
+pub mod markers;
 pub mod message;
 pub mod metadata_log;
 pub mod reading;
@@ -38,6 +39,7 @@ pub mod startup;
 pub mod stats;
 mod transmit;
 pub mod why;
+pub mod verification;
 
 /// The version of this program and the commit it was built from.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("BUILD_COMMIT"), ")");

@@ -7,9 +7,12 @@ use super::calls::{self, WaitingHere};
 use super::connection;
 use super::controller;
 use super::coordinate;
-use super::handlers::{delete_records, list_offsets, offset_for_leader_epoch, produce};
+use super::handlers::{
+    delete_records, describe_producers, list_offsets, offset_for_leader_epoch, produce, txn_offset_commit,
+};
 use super::hosting;
 use super::lag;
+use super::markers;
 use super::message::{Answer, Ask, CallId, Fetch, Message, Produce, Publication};
 use super::reading;
 use super::startup::{self, RunError};
@@ -88,6 +91,17 @@ fn answer(broker: &Rc<Broker>, from: ReactorId, call: CallId, ask: Ask) {
         Ask::Lag(questions) => {
             spawn(broker, from, call, |broker| async move { Answer::Lag(lag::behind_here(&broker, questions).await) })
         }
+        Ask::TxnOffsetCommit(question) => spawn(broker, from, call, |broker| async move {
+            Answer::Group(Box::new(txn_offset_commit::answer_here(&broker, *question).await))
+        }),
+        Ask::WriteMarkers(markers) => {
+            let written = markers::append(broker, &markers);
+            spawn(broker, from, call, |_| async move { Answer::MarkersWritten(written.await) });
+        }
+        Ask::Producers(partitions) => {
+            let producers = describe_producers::answer_here(broker, &partitions);
+            calls::answer(&broker.mesh, from, call, Answer::Producers(producers));
+        }
         Ask::Publish(publication) => spawn(broker, from, call, |broker| publish(broker, *publication)),
         Ask::Decide(command) => spawn(broker, from, call, |broker| async move {
             Answer::Decided(Box::new(controller::execute(broker, *command).await))
@@ -116,11 +130,8 @@ fn spawn<F: Future<Output = Answer> + 'static>(
 }
 
 fn append(broker: &Rc<Broker>, from: ReactorId, call: CallId, produce: &Produce) {
-    let placed: Vec<_> = produce
-        .batches
-        .iter()
-        .map(|(partition, batch)| produce::append(&broker.shards, *partition, batch, produce.acks))
-        .collect();
+    let batches = produce.batches.iter().map(|(partition, batch)| (*partition, &batch[..]));
+    let placed = produce::append_all(broker, batches, produce.acks, produce.transactional.as_ref());
     spawn(broker, from, call, |_| async move {
         let mut results = Vec::with_capacity(placed.len());
         for append in placed {

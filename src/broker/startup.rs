@@ -17,6 +17,7 @@ use super::config::Config;
 use super::controller::{Command, Controller, Decided, decide, fresh_uuid};
 use super::coordinators::Coordinators;
 use super::fetch_session::Sessions;
+use super::handlers::api_versions::FEATURES;
 use super::hosting;
 use super::identity;
 use super::lag;
@@ -232,6 +233,7 @@ async fn introduce(broker: &Rc<Broker>) -> Result<(), StartError> {
         let records = vec![MetadataRecord::ClusterId { id }];
         carry_out(broker, Command::Bootstrap(records)).await?;
     }
+    settle_features(broker).await?;
     let endpoints = broker.config.listeners.iter().filter_map(|listener| {
         let advertised = listener.advertised.as_ref()?;
         Some(Endpoint { listener: listener.name.clone(), host: advertised.host.clone(), port: advertised.port })
@@ -244,6 +246,15 @@ async fn introduce(broker: &Rc<Broker>) -> Result<(), StartError> {
         fenced: false,
     };
     carry_out(broker, Command::RegisterBroker(registration)).await
+}
+
+/// Puts the features that this broker has in force where no level was settled yet (KIP-584): clients switch on them.
+async fn settle_features(broker: &Rc<Broker>) -> Result<(), StartError> {
+    let image = broker.image();
+    let new = FEATURES.iter().filter(|feature| image.feature_level(feature.name) == 0);
+    let records: Vec<_> =
+        new.map(|feature| MetadataRecord::FeatureLevel { name: feature.name.to_owned(), level: feature.max }).collect();
+    if records.is_empty() { Ok(()) } else { carry_out(broker, Command::Bootstrap(records)).await }
 }
 
 async fn carry_out(broker: &Rc<Broker>, command: Command) -> Result<(), StartError> {

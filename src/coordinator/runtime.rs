@@ -19,7 +19,7 @@ use crate::metadata::delta::Changes;
 use crate::metadata::image::Image;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::record::control::END_TRANSACTION_BATCH_BYTES;
-use crate::shard::{Acks, Append, Appended, Shard};
+use crate::shard::{Append, Appended, Shard};
 use held::{Held, Release};
 
 mod compact;
@@ -272,7 +272,7 @@ impl<M: Machine> Coordinator<M> {
         if batch.len() > DECISION_BYTES_MAX as usize {
             return Err(too_large(batch.len()));
         }
-        let placed = match self.append(&batch, transaction) {
+        let placed = match self.append(&batch) {
             Append::Done(Some(Err(error))) => return Err(error),
             placed => placed,
         };
@@ -288,9 +288,9 @@ impl<M: Machine> Coordinator<M> {
         Ok(placed)
     }
 
-    /// Appends a batch of the machine's own.
-    fn append(&self, batch: &[u8], _transaction: Option<TransactionOf>) -> Append {
-        self.shard.append(batch, Acks::All)
+    /// Appends a batch of the machine's own, which knows what is in a transaction.
+    fn append(&self, batch: &[u8]) -> Append {
+        self.shard.append_from_coordinator(batch)
     }
 
     /// Gets `held` in line; what waits for nothing leaves at once.

@@ -9,10 +9,10 @@ use super::shard::Shard;
 use crate::base::oneshot;
 use crate::log::AppendError;
 use crate::model::error_code::{ClientError, ErrorCode};
-use crate::model::ids::{PartitionId, ProducerEpoch, ProducerId};
+use crate::model::ids::{NO_SEQUENCE, PartitionId, ProducerEpoch, ProducerId};
 use crate::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
 use crate::producer::snapshot;
-use crate::producer::state::{BatchFacts, MarkerFacts};
+use crate::producer::state::{BatchFacts, MarkerFacts, Verdict};
 use crate::producer::transaction_index::AbortedTransaction;
 use crate::producer::transactions::{Outcome, Transactions};
 use crate::producer::verification::{Guard, Verifications};
@@ -120,6 +120,59 @@ impl Shard {
                 Ok(()) => self.append_as(&batch, acks, Appender::Verified { bumps_epoch }),
                 Err(error) => Append::refused(error.clone()),
             });
+        }
+    }
+
+    /// What a coordinator of this broker needs before it may write in a transaction that is not open here yet: the word of
+    /// the transaction's coordinator, asked for from now on. `None` when the transaction is open here already.
+    ///
+    /// # Errors
+    /// NOT_ENOUGH_REPLICAS when too many are asked for already.
+    pub fn guard_transaction(
+        &self,
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+    ) -> Result<Option<Unverified>, ClientError> {
+        if self.producers().borrow().has_ongoing_transaction(producer_id, producer_epoch) {
+            return Ok(None);
+        }
+        let verifications = &mut self.transactions().borrow_mut().verifications;
+        let guard = verifications.under_way(producer_id, producer_epoch);
+        let guard = guard.or_else(|| verifications.begin(producer_id, producer_epoch)).ok_or_else(too_many_unverified)?;
+        Ok(Some(Unverified { partition: self.id(), producer_id, producer_epoch, guard }))
+    }
+
+    /// Whether the answer that came meanwhile still counts: the transaction has not ended. It counts until then.
+    ///
+    /// # Errors
+    /// INVALID_TXN_STATE when it ended.
+    pub fn check_guard(&self, unverified: &Unverified) -> Result<(), ClientError> {
+        let Unverified { producer_id, producer_epoch, guard, .. } = *unverified;
+        let under_way = self.transactions().borrow().verifications.under_way(producer_id, producer_epoch);
+        if under_way == Some(guard) { Ok(()) } else { Err(ended_meanwhile(producer_id)) }
+    }
+
+    /// The coordinator's word was no: nothing more rests on it.
+    pub fn drop_guard(&self, unverified: &Unverified) {
+        let Unverified { producer_id, producer_epoch, guard, .. } = *unverified;
+        self.transactions().borrow_mut().verifications.settle(producer_id, producer_epoch, guard);
+    }
+
+    /// Whether a coordinator of this broker may write for this producer.
+    ///
+    /// # Errors
+    /// INVALID_PRODUCER_EPOCH when it is fenced.
+    pub fn check_epoch_of(&self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> Result<(), ClientError> {
+        let facts = BatchFacts {
+            producer_id,
+            producer_epoch,
+            base_sequence: NO_SEQUENCE,
+            last_offset_delta: 0,
+            is_transactional: true,
+        };
+        match self.producers().borrow().check_from_coordinator(&facts) {
+            Verdict::Refuse(error) => Err(error),
+            Verdict::Append | Verdict::Duplicate { .. } => Ok(()),
         }
     }
 

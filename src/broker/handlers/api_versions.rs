@@ -56,4 +56,4 @@ pub struct SupportedFeature {
 }
 
 /// The features. Clients and tools switch on what stands here, so only what is served may stand here.
-pub const FEATURES: &[SupportedFeature] = &[];
+pub const FEATURES: &[SupportedFeature] = &[SupportedFeature { name: "transaction.version", min: 0, max: 2 }];

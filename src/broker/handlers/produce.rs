@@ -6,8 +6,9 @@ use crate::broker::broker::{Broker, Unreachable, find_topic};
 use crate::broker::calls::Call;
 use crate::broker::connection;
 use crate::broker::dispatch::{Origin, Request, Started, encoded};
-use crate::broker::message::{Answer, Ask, Produce};
+use crate::broker::message::{Answer, Ask, Produce, Transactional};
 use crate::broker::reply::Outcome;
+use crate::broker::verification::Verification;
 use crate::metadata::controller::internal_topics::is_internal;
 use crate::metadata::image::Image;
 use crate::model::error_code::{ClientError, ErrorCode};
@@ -18,7 +19,7 @@ use crate::protocol::produce::{
 use crate::protocol::topic::{NodeEndpoint, TopicSpan};
 use crate::record::validate::PRODUCE_VERSION_ZSTD_MIN;
 use crate::record::{BatchHeader, Compression};
-use crate::shard::{Acks, Append, Appended, Shards};
+use crate::shard::{Acks, Append, Appended};
 
 /// What Kafka's administration tools call themselves.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -89,6 +90,11 @@ fn place(request: &Request, decoded: &ProduceRequest<'_>) -> Placed {
         elsewhere: Vec::new(),
         endpoints: Vec::new(),
     };
+    let transactional = decoded.transactional_id.map(|id| Transactional {
+        transactional_id: id.into(),
+        produce_version: request.origin.version,
+    });
+    let mut verification = Verification::default();
     let mut remote: Vec<(ReactorId, Vec<usize>, Produce)> = Vec::new();
     for span in &decoded.topics {
         placed.topics.push(Topic { name: name(&image, span.topic), partitions: span.partitions.clone() });
@@ -100,14 +106,16 @@ fn place(request: &Request, decoded: &ProduceRequest<'_>) -> Placed {
                 Err(refusal) => placed.refuse(at, &refusal, &image, &request.origin),
                 Ok((partition, reactor, records, acks)) if reactor == broker.io.reactor_id() => {
                     broker.counters.batches_in.add(1);
-                    match append(&broker.shards, partition, &request.frame[records], acks) {
+                    let batch = &request.frame[records];
+                    match append(broker, partition, batch, acks, transactional.as_ref(), &mut verification) {
                         Ok(append) => placed.here.push((at, append)),
                         Err(error) => placed.refuse(at, &error.into(), &image, &request.origin),
                     }
                 }
                 Ok((partition, reactor, records, acks)) => {
                     let to = remote.iter().position(|(to, ..)| *to == reactor).unwrap_or_else(|| {
-                        remote.push((reactor, Vec::new(), Produce { acks, batches: Vec::new() }));
+                        let transactional = transactional.clone();
+                        remote.push((reactor, Vec::new(), Produce { acks, transactional, batches: Vec::new() }));
                         remote.len() - 1
                     });
                     remote[to].1.push(at);
@@ -116,6 +124,7 @@ fn place(request: &Request, decoded: &ProduceRequest<'_>) -> Placed {
             }
         }
     }
+    verification.begin(broker, transactional.as_ref());
     for (reactor, places, produce) in remote {
         placed.elsewhere.push((places, broker.ask(reactor, Ask::Produce(Box::new(produce)))));
     }
@@ -145,8 +154,8 @@ fn check(
     let Some(acks) = acks_of(decoded.acks) else {
         return refuse(ErrorCode::InvalidRequiredAcks, &format!("acks={} is none of 0, 1 and -1", decoded.acks));
     };
-    if decoded.transactional_id.is_some() {
-        return refuse(ErrorCode::InvalidTxnState, "this broker does not serve transactions yet");
+    if decoded.transactional_id.is_some() && acks != Acks::All {
+        return refuse(ErrorCode::InvalidRequiredAcks, "a transaction needs acks=-1 (all)");
     }
     let Some(records) = records else {
         return refuse(ErrorCode::InvalidRecord, "the request has no batch for this partition");
@@ -172,15 +181,37 @@ fn check_topic(request: &Request, image: &Image, topic: TopicId) -> Result<(), C
     Err(ClientError::new(ErrorCode::InvalidTopicException, message))
 }
 
-/// Places a batch in the log of a partition that is hosted here.
-///
-/// # Errors
-/// NOT_LEADER_OR_FOLLOWER when the partition is not open, as while it is being made or removed.
-pub fn append(shards: &Shards, partition: PartitionId, batch: &[u8], acks: Acks) -> Result<Append, ClientError> {
-    match shards.get(partition) {
-        Some(shard) => Ok(shard.append(batch, acks)),
-        None => Err(not_open(partition)),
+/// Places batches of one request in the logs of partitions that are hosted here, in their order.
+pub fn append_all<'a>(
+    broker: &Rc<Broker>,
+    batches: impl Iterator<Item = (PartitionId, &'a [u8])>,
+    acks: Acks,
+    transactional: Option<&Transactional>,
+) -> Vec<Result<Append, ClientError>> {
+    let mut verification = Verification::default();
+    let placed = batches
+        .map(|(partition, batch)| append(broker, partition, batch, acks, transactional, &mut verification))
+        .collect();
+    verification.begin(broker, transactional);
+    placed
+}
+
+/// Places a batch in the log of a partition that is hosted here, or in line for what `verification` is to find out.
+fn append(
+    broker: &Broker,
+    partition: PartitionId,
+    batch: &[u8],
+    acks: Acks,
+    transactional: Option<&Transactional>,
+    verification: &mut Verification,
+) -> Result<Append, ClientError> {
+    let shard = broker.shards.get(partition).ok_or_else(|| not_open(partition))?;
+    if transactional.is_none() {
+        return Ok(shard.append(batch, acks));
     }
+    let (append, unverified) = shard.append_transactional(batch, acks);
+    verification.add(unverified);
+    Ok(append)
 }
 
 /// The error for a partition that the image knows and its reactor does not have open.

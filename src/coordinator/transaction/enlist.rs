@@ -1,0 +1,81 @@
+//! Which partitions a transaction touches: AddPartitionsToTxn, AddOffsetsToTxn, and Produce of clients that leave it to the
+//! broker (KIP-890).
+
+use super::machine::{Enlist, Input, Reply, TransactionMachine};
+use super::state::{Status, Transaction};
+use crate::base::time::Duration;
+use crate::coordinator::machine::{Effects, ReplyTo, Situation};
+use crate::model::error_code::{ClientError, ErrorCode};
+
+/// The most partitions that one transaction may touch: their names make up a record.
+pub const PARTITIONS_MAX: usize = 100_000;
+
+impl TransactionMachine {
+    pub(super) fn enlist(&mut self, situation: &Situation<'_>, enlist: Enlist, to: ReplyTo) -> Effects<Reply> {
+        let durable = match self.check_producer(&enlist) {
+            Ok(durable) => durable,
+            Err(error) => return all(to, &enlist, Some(&error)),
+        };
+        if durable.status.is_prepared() {
+            return self.wait(situation, Input::Enlist(enlist), to);
+        }
+        let ongoing = durable.status == Status::Ongoing;
+        if enlist.verify_only {
+            let part = |one| ongoing && durable.partitions.contains(one);
+            let answers = enlist.partitions.iter().map(|one| (!part(one)).then(|| not_part(&enlist))).collect();
+            return Effects::reply(to, Reply::Enlisted(answers));
+        }
+        if ongoing && enlist.partitions.iter().all(|one| durable.partitions.contains(one)) {
+            return all(to, &enlist, None);
+        }
+        let mut next = durable.clone();
+        if !ongoing {
+            (next.status, next.started_ms) = (Status::Ongoing, situation.wall_ms);
+            next.partitions.clear();
+        }
+        next.partitions.extend(enlist.partitions.iter().cloned());
+        if next.partitions.len() > PARTITIONS_MAX {
+            let message = format!("a transaction over more than {PARTITIONS_MAX} partitions: commit more often");
+            return all(to, &enlist, Some(&ClientError::new(ErrorCode::InvalidRequest, message)));
+        }
+        (next.updated_ms, next.client_version) = (situation.wall_ms, enlist.client_version);
+        if !ongoing {
+            let takes = Duration::from_millis(u64::try_from(next.timeout_ms).unwrap_or(0));
+            self.timeouts.insert((situation.now + takes, enlist.transactional_id.clone()));
+        }
+        let answers = vec![None; enlist.partitions.len()];
+        TransactionMachine::change(&enlist.transactional_id, &next, Some((to, Reply::Enlisted(answers))))
+    }
+
+    fn check_producer(&self, enlist: &Enlist) -> Result<&Transaction, ClientError> {
+        let durable = self.get(&enlist.transactional_id).filter(|known| known.producer_id == enlist.producer_id);
+        let durable = durable.ok_or_else(|| unknown(&enlist.transactional_id, enlist.producer_id))?;
+        if durable.producer_epoch == enlist.producer_epoch {
+            return Ok(durable);
+        }
+        let message = format!(
+            "producer {} sent epoch {}, and its epoch is {}: another instance has taken over the transactional id, or the \
+             transaction was aborted",
+            enlist.producer_id, enlist.producer_epoch, durable.producer_epoch
+        );
+        Err(ClientError::new(ErrorCode::ProducerFenced, message))
+    }
+}
+
+pub(super) fn unknown(transactional_id: &str, producer_id: i64) -> ClientError {
+    let message = format!("producer {producer_id} does not stand for the transactional id '{transactional_id}'");
+    ClientError::new(ErrorCode::InvalidProducerIdMapping, message)
+}
+
+fn not_part(enlist: &Enlist) -> ClientError {
+    let message = format!(
+        "the partition is not part of the transaction of producer {} (epoch {}): abort it and try again",
+        enlist.producer_id, enlist.producer_epoch
+    );
+    ClientError::new(ErrorCode::TransactionAbortable, message)
+}
+
+/// The same answer for every partition.
+fn all(to: ReplyTo, enlist: &Enlist, answer: Option<&ClientError>) -> Effects<Reply> {
+    Effects::reply(to, Reply::Enlisted(vec![answer.cloned(); enlist.partitions.len()]))
+}
