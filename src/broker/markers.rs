@@ -78,7 +78,12 @@ async fn write(broker: Rc<Broker>, partition: PartitionId, coordinator: Transact
 }
 
 /// One try; gives the partitions that still need their marker.
-async fn write_once(broker: &Rc<Broker>, partition: PartitionId, markers: &Markers, left: Vec<Touched>) -> Vec<Touched> {
+async fn write_once(
+    broker: &Rc<Broker>,
+    partition: PartitionId,
+    markers: &Markers,
+    left: Vec<Touched>,
+) -> Vec<Touched> {
     let image = broker.image();
     let facts = MarkerFacts {
         producer_id: markers.producer_id,
@@ -91,10 +96,15 @@ async fn write_once(broker: &Rc<Broker>, partition: PartitionId, markers: &Marke
     for (topic, index) in &left {
         let route = broker.route(&image, TopicRef::Name(topic), *index);
         let write = |partition| MarkerWrite { partition, facts, outcome };
-        scatter.push(route.map(|route| (route.reactor, write(route.partition))).map_err(|unreachable| unreachable.error));
+        scatter
+            .push(route.map(|route| (route.reactor, write(route.partition))).map_err(|unreachable| unreachable.error));
     }
     let written = gather(broker, scatter).await;
-    left.into_iter().zip(written).filter(|(touched, result)| is_open(markers, touched, result)).map(|(one, _)| one).collect()
+    left.into_iter()
+        .zip(written)
+        .filter(|(touched, result)| is_open(markers, touched, result))
+        .map(|(one, _)| one)
+        .collect()
 }
 
 /// Whether a partition still needs its marker.
@@ -119,7 +129,9 @@ pub async fn gather(broker: &Rc<Broker>, scatter: Scatter<MarkerWrite>) -> Vec<R
         Answer::MarkersWritten(written) => written,
         _ => unreachable!("markers are answered with what came of them"),
     };
-    scatter.gather(broker, Ask::WriteMarkers, unwrap, async |broker: &Broker, markers| append(broker, &markers).await).await
+    scatter
+        .gather(broker, Ask::WriteMarkers, unwrap, async |broker: &Broker, markers| append(broker, &markers).await)
+        .await
 }
 
 /// A marker on its way.
@@ -131,7 +143,10 @@ enum Writing {
 }
 
 /// Appends markers to partitions that are hosted here: now, in their order; resolves when they are durable.
-pub fn append(broker: &Broker, markers: &[MarkerWrite]) -> impl Future<Output = Vec<Result<Offset, ClientError>>> + use<> {
+pub fn append(
+    broker: &Broker,
+    markers: &[MarkerWrite],
+) -> impl Future<Output = Vec<Result<Offset, ClientError>>> + use<> {
     let writing: Vec<Writing> = markers.iter().map(|marker| append_one(broker, *marker)).collect();
     async move {
         let mut written = Vec::with_capacity(writing.len());

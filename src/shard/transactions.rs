@@ -138,7 +138,8 @@ impl Shard {
         }
         let verifications = &mut self.transactions().borrow_mut().verifications;
         let guard = verifications.under_way(producer_id, producer_epoch);
-        let guard = guard.or_else(|| verifications.begin(producer_id, producer_epoch)).ok_or_else(too_many_unverified)?;
+        let guard =
+            guard.or_else(|| verifications.begin(producer_id, producer_epoch)).ok_or_else(too_many_unverified)?;
         Ok(Some(Unverified { partition: self.id(), producer_id, producer_epoch, guard }))
     }
 

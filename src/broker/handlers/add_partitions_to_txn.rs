@@ -9,7 +9,9 @@ use crate::coordinator::transaction::machine::{Enlist, Input, Reply};
 use crate::coordinator::transaction::state::Touched;
 use crate::metadata::image::Image;
 use crate::model::error_code::{ClientError, ErrorCode};
-use crate::protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
+use crate::protocol::messages::add_partitions_to_txn_request::{
+    AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
+};
 use crate::protocol::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopicResult,
 };

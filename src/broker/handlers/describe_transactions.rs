@@ -33,9 +33,8 @@ pub async fn handle(request: Request) -> Outcome {
         };
         states.push(state(id, seen));
     }
-    origin.reply::<DescribeTransactionsRequest>(
-        &DescribeTransactionsResponse::default().with_transaction_states(states),
-    )
+    origin
+        .reply::<DescribeTransactionsRequest>(&DescribeTransactionsResponse::default().with_transaction_states(states))
 }
 
 fn seen(origin: &Origin, answer: Result<Reply, ClientError>) -> Result<Seen, ClientError> {

@@ -90,10 +90,9 @@ fn place(request: &Request, decoded: &ProduceRequest<'_>) -> Placed {
         elsewhere: Vec::new(),
         endpoints: Vec::new(),
     };
-    let transactional = decoded.transactional_id.map(|id| Transactional {
-        transactional_id: id.into(),
-        produce_version: request.origin.version,
-    });
+    let transactional = decoded
+        .transactional_id
+        .map(|id| Transactional { transactional_id: id.into(), produce_version: request.origin.version });
     let mut verification = Verification::default();
     let mut remote: Vec<(ReactorId, Vec<usize>, Produce)> = Vec::new();
     for span in &decoded.topics {

@@ -84,7 +84,8 @@ async fn commit(origin: &Origin, request: TxnOffsetCommitRequest) -> Result<TxnO
 pub async fn answer_here(broker: &Rc<Broker>, question: TxnOffsetQuestion) -> Result<Reply, ClientError> {
     let TxnOffsetQuestion { partition, caller, request } = question;
     let shard = broker.shards.get(partition).ok_or_else(|| {
-        let message = format!("the partition of '{OFFSETS_TOPIC}' is being made or removed: look for the coordinator again");
+        let message =
+            format!("the partition of '{OFFSETS_TOPIC}' is being made or removed: look for the coordinator again");
         ClientError::new(ErrorCode::NotCoordinator, message)
     })?;
     let (producer_id, epoch) = (request.producer_id.0, request.producer_epoch);

@@ -45,7 +45,9 @@ impl TransactionMachine {
                 effects.replies.extend(waited.replies);
                 effects
             }
-            Status::Empty | Status::CompleteCommit | Status::CompleteAbort => renew(entry, begin, situation.wall_ms, to),
+            Status::Empty | Status::CompleteCommit | Status::CompleteAbort => {
+                renew(entry, begin, situation.wall_ms, to)
+            }
         }
     }
 }

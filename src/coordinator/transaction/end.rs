@@ -116,7 +116,12 @@ impl TransactionMachine {
     }
 
     /// The effects of a decision: its record, and its markers for whoever writes them, once the record is durable.
-    fn decided(&mut self, transactional_id: &str, next: &Transaction, reply: Option<(ReplyTo, Reply)>) -> Effects<Reply> {
+    fn decided(
+        &mut self,
+        transactional_id: &str,
+        next: &Transaction,
+        reply: Option<(ReplyTo, Reply)>,
+    ) -> Effects<Reply> {
         let mut effects = TransactionMachine::change(transactional_id, next, reply);
         effects.replies.extend(self.hand_out(Markers::of(transactional_id, next)));
         effects
@@ -145,15 +150,17 @@ impl TransactionMachine {
 fn verdict(durable: &Transaction, end: &End) -> Verdict {
     let epoch = end.producer_epoch;
     let knows_bump = durable.client_version >= EPOCH_BUMP_FROM;
-    let repeated = knows_bump
-        && durable.producer_id == end.producer_id
-        && epoch.checked_add(1) == Some(durable.producer_epoch);
+    let repeated =
+        knows_bump && durable.producer_id == end.producer_id && epoch.checked_add(1) == Some(durable.producer_epoch);
     let repeated_before_rotation = knows_bump
         && durable.previous_producer_id == end.producer_id
         && epoch == ProducerEpoch::MAX - 1
         && durable.producer_epoch == 0;
     if durable.producer_id != end.producer_id && !repeated_before_rotation {
-        return Verdict::Refuse(ErrorCode::InvalidProducerIdMapping, "another producer stands for the transactional id");
+        return Verdict::Refuse(
+            ErrorCode::InvalidProducerIdMapping,
+            "another producer stands for the transactional id",
+        );
     }
     if end.client_version >= EPOCH_BUMP_FROM {
         verdict_by_epoch(durable, end, repeated || repeated_before_rotation)
@@ -169,7 +176,9 @@ fn verdict_by_epoch(durable: &Transaction, end: &End, repeated: bool) -> Verdict
     let current = durable.producer_epoch == end.producer_epoch && durable.producer_id == end.producer_id;
     match durable.status {
         Status::Ongoing if current => Verdict::Prepare,
-        Status::Empty | Status::CompleteCommit | Status::CompleteAbort if current && !end.commit => Verdict::AbortNothing,
+        Status::Empty | Status::CompleteCommit | Status::CompleteAbort if current && !end.commit => {
+            Verdict::AbortNothing
+        }
         Status::Empty | Status::CompleteCommit | Status::CompleteAbort if current => {
             Verdict::Refuse(ErrorCode::InvalidTxnState, "there is no transaction to commit")
         }
@@ -185,7 +194,9 @@ fn verdict_by_status(status: Status, commit: bool) -> Verdict {
     match status {
         Status::Ongoing => Verdict::Prepare,
         Status::Empty => Verdict::Refuse(ErrorCode::InvalidTxnState, "there is no transaction"),
-        _ if status.is_commit() != commit => Verdict::Refuse(ErrorCode::InvalidTxnState, "the opposite was decided before"),
+        _ if status.is_commit() != commit => {
+            Verdict::Refuse(ErrorCode::InvalidTxnState, "the opposite was decided before")
+        }
         Status::PrepareCommit | Status::PrepareAbort => Verdict::Wait,
         Status::CompleteCommit | Status::CompleteAbort => Verdict::Done,
     }

@@ -126,11 +126,7 @@ pub struct TransactionConfig {
 impl Default for TransactionConfig {
     /// Kafka's defaults.
     fn default() -> TransactionConfig {
-        TransactionConfig {
-            timeout_ms_max: 900_000,
-            expiration_ms: 7 * 24 * 3_600_000,
-            expiry_interval_ms: 3_600_000,
-        }
+        TransactionConfig { timeout_ms_max: 900_000, expiration_ms: 7 * 24 * 3_600_000, expiry_interval_ms: 3_600_000 }
     }
 }
 
@@ -196,7 +192,9 @@ impl Machine for TransactionMachine {
             Input::Abort { transactional_id, producer_id, producer_epoch } => {
                 self.abort(situation, &transactional_id, (producer_id, producer_epoch), to)
             }
-            Input::Describe(ids) => Effects::reply(to, Reply::Described(ids.iter().map(|id| self.describe(id)).collect())),
+            Input::Describe(ids) => {
+                Effects::reply(to, Reply::Described(ids.iter().map(|id| self.describe(id)).collect()))
+            }
             Input::List(filter) => Effects::reply(to, Reply::Listed(self.list(&filter, situation.wall_ms))),
             Input::TakeMarkers => self.take_markers(to),
             Input::MarkersWritten(markers) => self.markers_written(situation, &markers, to),

@@ -111,12 +111,8 @@ fn read_value(value: &mut Reader<'_>) -> Result<(Transaction, i8), DecodeError> 
     let partitions = read_partitions(value)?;
     let updated_ms = value.i64()?;
     let started_ms = value.i64()?;
-    let mut transaction = Transaction {
-        producer_epoch,
-        partitions,
-        started_ms,
-        ..Transaction::new(producer_id, timeout_ms, updated_ms)
-    };
+    let mut transaction =
+        Transaction { producer_epoch, partitions, started_ms, ..Transaction::new(producer_id, timeout_ms, updated_ms) };
     value.tagged_fields(|tag, field| {
         match tag {
             PREVIOUS_PRODUCER_ID_TAG => transaction.previous_producer_id = field.i64()?,

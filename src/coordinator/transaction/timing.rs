@@ -87,7 +87,8 @@ impl TransactionMachine {
     fn go_on(&mut self, situation: &Situation<'_>) -> Option<Effects<Reply>> {
         let id = self.completed.front()?.clone();
         let entry = self.entries.get_mut(&id);
-        let next = entry.filter(|entry| !entry.durable.status.is_prepared()).and_then(|entry| entry.waiting.pop_front());
+        let next =
+            entry.filter(|entry| !entry.durable.status.is_prepared()).and_then(|entry| entry.waiting.pop_front());
         let Some((input, to, _)) = next else {
             self.completed.pop_front();
             return Some(Effects::default());
@@ -110,7 +111,11 @@ impl TransactionMachine {
                 self.timeouts.insert((situation.now + left, id));
                 continue;
             }
-            tracing::info!(transactional_id = id, producer_id = durable.producer_id, "a transaction took too long: aborted");
+            tracing::info!(
+                transactional_id = id,
+                producer_id = durable.producer_id,
+                "a transaction took too long: aborted"
+            );
             let effects = self.fence(situation, &id);
             all.records.extend(effects.records);
             all.replies.extend(effects.replies);
