@@ -15,4 +15,5 @@ mod process;
 mod produce;
 mod program;
 mod segments;
+mod transactions;
 mod wire;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use flumen::model::error_code::ErrorCode;
 use flumen::protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use flumen::protocol::messages::{InitProducerIdRequest, ProduceRequest, TransactionalId};
+use flumen::protocol::messages::{InitProducerIdRequest, ProduceRequest};
 use flumen::record::{BatchBuilder, Compression};
 
 use super::client::{Client, batch, fetch_request, fetched, name, produce_request, values};
@@ -131,12 +131,12 @@ fn refusals_explain_themselves() {
     assert_eq!(refuse(6, 1, zstd.clone()), ErrorCode::UnsupportedCompressionType);
     assert_ne!(refuse(9, 1, vec![0; 200]), ErrorCode::None);
     assert_eq!(refuse(9, 1, Vec::new()), ErrorCode::InvalidRecord);
+    // Nobody says in which transaction it is.
+    let mut transactional = BatchBuilder::new().producer(7, 0, 0).transactional();
+    transactional.append(1, None, Some(b"value"), &[]);
+    assert_eq!(refuse(9, -1, transactional.build(0)), ErrorCode::InvalidTxnState);
     let response = client.ask(7, &produce_request(1, &[("t", 0, zstd)]));
     assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
-    let transactional =
-        produce_request(-1, &[("t", 0, batch(&["v"]))]).with_transactional_id(Some(TransactionalId("tx".into())));
-    let response = client.ask(9, &transactional);
-    assert_eq!(response.responses[0].partition_responses[0].error_code, ErrorCode::InvalidTxnState.code());
 }
 
 #[test]
@@ -187,10 +187,6 @@ fn idempotent_producers_are_deduplicated() {
         assert_eq!(produce(0), (0, 0), "a repeated batch has the offset it had");
         assert_eq!(produce(9).0, ErrorCode::OutOfOrderSequenceNumber.code());
     }
-    let transactional = InitProducerIdRequest::default()
-        .with_transactional_id(Some(TransactionalId("tx".into())))
-        .with_transaction_timeout_ms(1000);
-    assert_eq!(client.ask(4, &transactional).error_code, ErrorCode::CoordinatorNotAvailable.code());
 }
 
 #[test]
