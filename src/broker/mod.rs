@@ -38,8 +38,8 @@ pub mod serve;
 pub mod startup;
 pub mod stats;
 mod transmit;
-pub mod why;
 pub mod verification;
+pub mod why;
 
 /// The version of this program and the commit it was built from.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("BUILD_COMMIT"), ")");

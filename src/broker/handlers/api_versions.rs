@@ -56,4 +56,7 @@ pub struct SupportedFeature {
 }
 
 /// The features. Clients and tools switch on what stands here, so only what is served may stand here.
-pub const FEATURES: &[SupportedFeature] = &[SupportedFeature { name: "transaction.version", min: 0, max: 2 }];
+pub const FEATURES: &[SupportedFeature] = &[
+    SupportedFeature { name: "group.version", min: 0, max: 1 },
+    SupportedFeature { name: "transaction.version", min: 0, max: 2 },
+];
