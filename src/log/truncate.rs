@@ -126,7 +126,8 @@ impl Log {
             timestamp => (timestamp, indexed.offset),
         };
         let start = segment.max(self.start());
-        self.headers(indexed.offset.max(start), end, |header| {
+        self.batches_between(indexed.offset.max(start), end, |batch| {
+            let header = BatchHeader::read(batch).expect("a whole batch has a header");
             if header.max_timestamp() > max.0 {
                 max = (header.max_timestamp(), header.last_offset());
             }

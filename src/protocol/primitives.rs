@@ -377,11 +377,6 @@ impl Writer {
         self.bytes
     }
 
-    /// Appends one byte.
-    pub fn i8(&mut self, value: i8) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
-    }
-
     /// Bytes written so far.
     pub fn len(&self) -> usize {
         self.bytes.len()
