@@ -43,7 +43,7 @@ fi
 say "the simulated world: fresh seeds, then the broker with promises broken on purpose"
 cargo build --locked --profile sim --bin flumen-sim
 target/sim/flumen-sim --runs 500 --minutes 5
-scripts/mutations.sh --first 3
+scripts/mutations.sh acknowledges-before-durable sequence-window-is-reset
 
 say "the release binary"
 cargo build --release --locked
