@@ -138,7 +138,6 @@ fn stormy_world(seed: u64) -> (u64, u64) {
         astray_one_in: 0,
         slow_one_in: 50,
         slow_for: Duration::from_millis(10),
-        ..DiskFaultRates::default()
     };
     world.disk_faults(there, Path::new("/"), rates);
     let server = server(&mut world, here);
