@@ -378,7 +378,8 @@ pub async fn merge_checkpoints(io: &Handle, config: &StorageConfig, recovered: &
     let chain = Chain { epoch: recovered.epoch, reactor: ReactorId::MAX };
     if !journals_needed {
         // Files that wait to be used again still hold what removed logs once did, and nothing will say any more that
-        // those are removed.
+        // those are removed. Nor may a power cut bring back files that an earlier start has unlinked.
+        file::sync_directory(io, &config.journal_directory()).await?;
         for path in &recovered.spares {
             journal_file::blank_at(io, path).await?;
         }

@@ -88,7 +88,7 @@ fn the_table_is_that_of_kafka_4_3() {
         assert_eq!(ApiKey::from_code(code), None);
     }
     assert_eq!(ApiKey::DeleteShareGroupOffsets.to_string(), "DeleteShareGroupOffsets");
-    assert_eq!(advertised().count(), 20);
+    assert_eq!(advertised().count(), 37);
 }
 
 #[test]
