@@ -14,6 +14,8 @@
 //! **Never:** waits, reads a clock, draws random numbers, or writes a marker itself.
 //!
 //! **Start reading at** [`state`], then [`machine`].
+#![doc = ""]
+#![doc = include_str!("../../DELIVERY.md")]
 
 pub mod begin;
 pub mod describe;
