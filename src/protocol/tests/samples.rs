@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 
+use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions as HeldPartitions;
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
@@ -12,6 +13,7 @@ use kafka_protocol::messages::create_topics_request::{
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribedTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -25,6 +27,10 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Request, StrBytes};
 
@@ -75,6 +81,14 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     (0..=2).for_each(|version| visitor.visit(version, delete_groups()));
     (0..=1).for_each(|version| visitor.visit(version, consumer_group_heartbeat(version)));
     (0..=1).for_each(|version| visitor.visit(version, consumer_group_describe()));
+    (0..=5).for_each(|version| visitor.visit(version, add_partitions_to_txn(version)));
+    (0..=4).for_each(|version| visitor.visit(version, add_offsets_to_txn()));
+    (0..=5).for_each(|version| visitor.visit(version, end_txn()));
+    visitor.visit(1, write_txn_markers());
+    (0..=5).for_each(|version| visitor.visit(version, txn_offset_commit(version)));
+    visitor.visit(0, describe_producers());
+    visitor.visit(0, describe_transactions());
+    (0..=2).for_each(|version| visitor.visit(version, list_transactions(version)));
 }
 
 fn api_versions(version: i16) -> ApiVersionsRequest {
@@ -365,4 +379,91 @@ fn consumer_group_describe() -> ConsumerGroupDescribeRequest {
     ConsumerGroupDescribeRequest::default()
         .with_group_ids(vec![GroupId(text("billing")), GroupId(text("audit"))])
         .with_include_authorized_operations(true)
+}
+
+fn transfers() -> TransactionalId {
+    TransactionalId(text("transfers"))
+}
+
+fn add_partitions_to_txn(version: i16) -> AddPartitionsToTxnRequest {
+    let orders = AddPartitionsToTxnTopic::default().with_name(topic("orders")).with_partitions(vec![0, 7]);
+    if version >= 4 {
+        let transaction = AddPartitionsToTxnTransaction::default()
+            .with_transactional_id(transfers())
+            .with_producer_id(ProducerId(1 << 40))
+            .with_producer_epoch(3)
+            .with_verify_only(true)
+            .with_topics(vec![orders.clone(), orders]);
+        return AddPartitionsToTxnRequest::default().with_transactions(vec![transaction.clone(), transaction]);
+    }
+    AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(transfers())
+        .with_v3_and_below_producer_id(ProducerId(1 << 40))
+        .with_v3_and_below_producer_epoch(3)
+        .with_v3_and_below_topics(vec![orders.clone(), orders])
+}
+
+fn add_offsets_to_txn() -> AddOffsetsToTxnRequest {
+    AddOffsetsToTxnRequest::default()
+        .with_transactional_id(transfers())
+        .with_producer_id(ProducerId(1 << 40))
+        .with_producer_epoch(3)
+        .with_group_id(GroupId(text("billing")))
+}
+
+fn end_txn() -> EndTxnRequest {
+    EndTxnRequest::default()
+        .with_transactional_id(transfers())
+        .with_producer_id(ProducerId(1 << 40))
+        .with_producer_epoch(3)
+        .with_committed(true)
+}
+
+fn write_txn_markers() -> WriteTxnMarkersRequest {
+    let orders = WritableTxnMarkerTopic::default().with_name(topic("orders")).with_partition_indexes(vec![0, 7]);
+    let marker = WritableTxnMarker::default()
+        .with_producer_id(ProducerId(1 << 40))
+        .with_producer_epoch(3)
+        .with_transaction_result(true)
+        .with_topics(vec![orders.clone(), orders])
+        .with_coordinator_epoch(5);
+    WriteTxnMarkersRequest::default().with_markers(vec![marker.clone(), marker])
+}
+
+fn txn_offset_commit(version: i16) -> TxnOffsetCommitRequest {
+    let partition = TxnOffsetCommitRequestPartition::default()
+        .with_partition_index(2)
+        .with_committed_offset(1 << 40)
+        .with_committed_leader_epoch(if version >= 2 { 70_000 } else { -1 })
+        .with_committed_metadata(Some(text("half way")));
+    let orders = TxnOffsetCommitRequestTopic::default()
+        .with_name(topic("orders"))
+        .with_partitions(vec![partition.clone(), partition]);
+    let request = TxnOffsetCommitRequest::default()
+        .with_transactional_id(transfers())
+        .with_group_id(GroupId(text("billing")))
+        .with_producer_id(ProducerId(1 << 40))
+        .with_producer_epoch(3)
+        .with_topics(vec![orders.clone(), orders]);
+    if version < 3 {
+        return request;
+    }
+    request.with_generation_id(4).with_member_id(text("member-1")).with_group_instance_id(Some(text("static-1")))
+}
+
+fn describe_producers() -> DescribeProducersRequest {
+    let orders = DescribedTopic::default().with_name(topic("orders")).with_partition_indexes(vec![0, 7]);
+    DescribeProducersRequest::default().with_topics(vec![orders.clone(), orders])
+}
+
+fn describe_transactions() -> DescribeTransactionsRequest {
+    DescribeTransactionsRequest::default().with_transactional_ids(vec![transfers(), transfers()])
+}
+
+fn list_transactions(version: i16) -> ListTransactionsRequest {
+    ListTransactionsRequest::default()
+        .with_state_filters(vec![text("Ongoing"), text("PrepareCommit")])
+        .with_producer_id_filters(vec![ProducerId(1), ProducerId(1 << 40)])
+        .with_duration_filter(if version >= 1 { 60_000 } else { -1 })
+        .with_transactional_id_pattern((version >= 2).then(|| text("transfers-.*")))
 }
