@@ -56,7 +56,7 @@ impl Known {
             let content = std::fs::read(&path).unwrap_or_default();
             for found in checkpoint::parse(&content).unwrap_or_default().records {
                 let latest = known.logs.entry(found.id).or_default();
-                if found.record.version >= latest.version {
+                if found.record.age() >= latest.age() {
                     *latest = found.record;
                 }
             }
