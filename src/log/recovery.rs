@@ -540,7 +540,8 @@ impl Recovery {
             });
         }
         for ((entry, payload), run) in entries.into_iter().zip(runs) {
-            self.apply(&entry, payload, run, (part.header.chain, holder)).map_err(|why| corrupt(&part.path, position, why))?;
+            self.apply(&entry, payload, run, (part.header.chain, holder))
+                .map_err(|why| corrupt(&part.path, position, why))?;
         }
         Ok(None)
     }
