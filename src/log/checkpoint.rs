@@ -3,8 +3,9 @@
 //! Each reactor appends to a file of its own, `checkpoint/EPOCH-REACTOR-NUMBER.checkpoint`: a header, then records, each
 //! framed by magic, length and CRC-32C. After records became durable the header is brought up to date with how many bytes
 //! count, and only then anything relies on them: what lies within is whole or corrupt, what lies behind was never relied
-//! on. The header has two slots, written in turn, so that a torn write of one leaves the other. The record with the highest version of a log is the one that counts, whichever
-//! file it is in; so a log may move between reactors, and old files go once a newer one holds all that still counts.
+//! on. The header has two slots, written in turn, so that a torn write of one leaves the other. The record of a
+//! log's latest process start with the highest version is the one that counts, whichever file it is in; so a log may move
+//! between reactors, and old files go once a newer one holds all that still counts.
 //!
 //! A record holds the bytes of the log's last, incomplete block. That is what allows this block of the segment to be
 //! written again later although committed bytes stand in it.
@@ -27,7 +28,7 @@ use crate::model::ids::{PartitionId, Uuid};
 use crate::model::offset::{Offset, Timestamp};
 
 const FILE_MAGIC: &[u8; 8] = b"FLUMENCP";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"FLCR");
 /// Bits of a segment's last byte.
 const FINISHED_FLAG: u8 = 1;
@@ -46,6 +47,8 @@ pub struct LogRecord {
     pub name: String,
     /// Number of its last change that is included.
     pub version: u64,
+    /// Number of the process start that wrote it. Of earlier starts' journals it includes all that counts.
+    pub process_epoch: u32,
     /// Whether the log is gone; nothing else counts then.
     pub removed: bool,
     /// The log start offset.
@@ -120,12 +123,18 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 impl LogRecord {
+    /// What decides which of two records of a log counts: the greater one does.
+    pub fn age(&self) -> (u32, u64) {
+        (self.process_epoch, self.version)
+    }
+
     /// The framed record of `id`.
     pub fn encode(&self, id: PartitionId) -> Vec<u8> {
         let mut out = vec![0; RECORD_HEADER_BYTES];
         out.extend_from_slice(id.topic.as_bytes());
         out.extend_from_slice(&id.index.to_le_bytes());
         out.extend_from_slice(&self.version.to_le_bytes());
+        out.extend_from_slice(&self.process_epoch.to_le_bytes());
         out.push(u8::from(self.removed));
         put_bytes(&mut out, self.name.as_bytes());
         out.extend_from_slice(&self.log_start.to_le_bytes());
@@ -151,10 +160,11 @@ impl LogRecord {
         let mut cursor = Cursor(body);
         let topic = Uuid::from_bytes(cursor.take(16)?.try_into().expect("16 bytes"));
         let id = PartitionId { topic, index: cursor.u32()? as i32 };
-        let version = cursor.i64()? as u64;
+        let (version, process_epoch) = (cursor.i64()? as u64, cursor.u32()?);
         let removed = cursor.take(1)?[0] != 0;
         let name = std::str::from_utf8(cursor.bytes()?).map_err(|error| error.to_string())?.to_owned();
-        let mut record = LogRecord { name, version, removed, log_start: cursor.i64()?, ..LogRecord::default() };
+        let log_start = cursor.i64()?;
+        let mut record = LogRecord { name, version, process_epoch, removed, log_start, ..LogRecord::default() };
         record.stored = cursor.u32()?;
         for _ in 0..cursor.count(SegmentRecord::BYTES)? {
             record.segments.push(SegmentRecord::decode(&mut cursor)?);

@@ -184,6 +184,11 @@ impl Journal {
         journal
     }
 
+    /// Which life of which journal this is.
+    pub fn chain(&self) -> Chain {
+        self.inner.chain
+    }
+
     /// Makes sure that the open group takes an entry of `payload` bytes, sealing it and beginning another if need be. To
     /// be called before the log's state is borrowed: sealing visits the logs of the group.
     ///

@@ -3,6 +3,10 @@
 //! Its work is bounded by what the checkpoints do not cover, never by how much data there is. No segment is opened but
 //! those of direct runs that are younger than the checkpoint, whose checksums are compared. The recovered part stays in
 //! memory as the logs' tail and is written back like any other.
+//!
+//! A group that was on its way to the disk when the process was killed may arrive after the next start has looked for it
+//! and gone on without it. So a later start's word counts before an earlier one's: its checkpoint covers whatever the
+//! journals of earlier starts hold, and its journal takes the place of their changes from its own first one on.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -153,6 +157,10 @@ pub struct RecoveredLog {
     pub needs: Vec<Arc<OldChain>>,
     /// The log end offset after the last change.
     next_offset: Option<Offset>,
+    /// The process start that made the last change.
+    process_epoch: u32,
+    /// Of each change its version, and the log end offset before it.
+    before: Vec<(u64, Option<Offset>)>,
 }
 
 /// A change that is not covered by the checkpoint.
@@ -180,6 +188,29 @@ impl RecoveredLog {
     /// The log end offset before any change that is still to come.
     fn end(&self) -> Offset {
         self.next_offset.or_else(|| self.record.segments.last().map(|segment| segment.next_offset)).unwrap_or(0)
+    }
+
+    /// Whether a change is part of the log's history, as far as that is known, and not covered by the checkpoint.
+    fn is_new(&self, version: u64, process_epoch: u32) -> bool {
+        let covered = version <= self.record.version || process_epoch < self.record.process_epoch;
+        !self.record.removed && !covered && (version > self.version || process_epoch > self.process_epoch)
+    }
+
+    /// Takes back the changes from `version` on: a later process start made that change anew, so what was replayed in its
+    /// place had not been there when that start recovered.
+    fn take_back(&mut self, version: u64) {
+        let kept = self.before.partition_point(|(other, _)| *other < version);
+        if let Some((_, next_offset)) = self.before.get(kept) {
+            self.next_offset = *next_offset;
+        }
+        self.before.truncate(kept);
+        self.changes.truncate(kept);
+        self.version = version - 1;
+    }
+
+    fn change(&mut self, change: Change) {
+        self.before.push((self.version, self.next_offset));
+        self.changes.push(change);
     }
 }
 
@@ -273,7 +304,7 @@ impl Recovery {
             files.push((path, content.len() as u64));
             for FoundRecord { id, record, .. } in found.records {
                 let log = self.logs.entry(id).or_default();
-                if record.version >= log.version {
+                if record.age() >= log.record.age() {
                     (log.version, log.record) = (record.version, record);
                 }
             }
@@ -359,7 +390,7 @@ impl Recovery {
         let (mut expected, mut durable, mut uncovered) = (part.header.first_group, 0, None);
         while let Some((number, mark)) = reader.look().await?.map(|(number, mark, _)| (number, mark)) {
             let Some((_, body)) = reader.next(expected).await? else { break };
-            if uncovered.is_none() && self.holds_news(body).map_err(|why| corrupt(&part.path, 0, why))? {
+            if uncovered.is_none() && self.holds_news(body, part).map_err(|why| corrupt(&part.path, 0, why))? {
                 uncovered = Some(number);
             }
             durable = durable.max(mark);
@@ -377,12 +408,12 @@ impl Recovery {
     }
 
     /// Whether any entry of a group is not covered by a checkpoint.
-    fn holds_news(&self, body: &[u8]) -> std::result::Result<bool, String> {
+    fn holds_news(&self, body: &[u8], part: &JournalPart) -> std::result::Result<bool, String> {
         let mut rest = body;
         while !rest.is_empty() {
             let (entry, _, behind) = Entry::decode(rest)?;
             rest = behind;
-            if self.is_new(&entry) {
+            if self.is_new(&entry, part.header.chain) {
                 return Ok(true);
             }
         }
@@ -434,7 +465,7 @@ impl Recovery {
     async fn refuse_if_new(&self, reader: &mut GroupReader<'_>, part: &JournalPart) -> Result<()> {
         let mut expected = part.header.first_group;
         while let Some((number, body)) = reader.next(expected).await? {
-            if self.holds_news(body).map_err(|why| corrupt(&part.path, 0, why))? {
+            if self.holds_news(body, part).map_err(|why| corrupt(&part.path, 0, why))? {
                 let why = format!("it follows file {} of its journal, which is missing", part.header.sequence - 1);
                 return Err(corrupt(&part.path, 0, why));
             }
@@ -490,7 +521,7 @@ impl Recovery {
         while !rest.is_empty() {
             let (entry, payload, behind) = Entry::decode(rest).map_err(|why| corrupt(&part.path, position, why))?;
             rest = behind;
-            if self.is_new(&entry) {
+            if self.is_new(&entry, part.header.chain) {
                 entries.push((entry, payload));
             }
         }
@@ -509,14 +540,15 @@ impl Recovery {
             });
         }
         for ((entry, payload), run) in entries.into_iter().zip(runs) {
-            self.apply(&entry, payload, run, holder).map_err(|why| corrupt(&part.path, position, why))?;
+            self.apply(&entry, payload, run, (part.header.chain, holder))
+                .map_err(|why| corrupt(&part.path, position, why))?;
         }
         Ok(None)
     }
 
-    /// Whether the checkpoint does not cover the entry yet.
-    fn is_new(&self, entry: &Entry) -> bool {
-        self.logs.get(&entry.id).is_none_or(|log| !log.record.removed && entry.version > log.version)
+    /// Whether an entry of `chain` is to be replayed.
+    fn is_new(&self, entry: &Entry, chain: Chain) -> bool {
+        self.logs.get(&entry.id).is_none_or(|log| log.is_new(entry.version, chain.epoch))
     }
 
     fn apply(
@@ -524,16 +556,25 @@ impl Recovery {
         entry: &Entry,
         payload: &[u8],
         run: Option<Slice>,
-        holder: &Arc<OldChain>,
+        (chain, holder): (Chain, &Arc<OldChain>),
     ) -> std::result::Result<(), String> {
         let log = self.logs.entry(entry.id).or_default();
+        if entry.version <= log.version {
+            tracing::info!(
+                "log {}: changes {} to {} arrived on the disk after the start that followed, and do not count",
+                entry.id,
+                entry.version,
+                log.version
+            );
+            log.take_back(entry.version);
+        }
         if entry.version != log.version + 1 {
             return Err(format!(
                 "log {} goes from change {} to change {}: what lies between is lost",
                 entry.id, log.version, entry.version
             ));
         }
-        log.version = entry.version;
+        (log.version, log.process_epoch) = (entry.version, chain.epoch);
         if log.needs.last().is_none_or(|last| !Arc::ptr_eq(last, holder)) {
             log.needs.push(Arc::clone(holder));
         }
@@ -543,7 +584,7 @@ impl Recovery {
                 return Ok(());
             }
             EntryKind::Start => {
-                log.changes.push(Change::Start { to: entry.next_offset });
+                log.change(Change::Start { to: entry.next_offset });
                 return Ok(());
             }
             EntryKind::Append => self.copy(payload)?,
@@ -552,11 +593,11 @@ impl Recovery {
         let log = self.logs.entry(entry.id).or_default();
         let (segment, position) = (entry.segment, entry.position);
         check_batches(&bytes, log.end(), entry.next_offset)?;
-        log.next_offset = Some(entry.next_offset);
         self.summary.bytes += bytes.len() as u64;
         let end = entry.position + bytes.len() as u32;
         let stored = if entry.kind == EntryKind::Run { block_floor(end) } else { entry.position };
-        log.changes.push(Change::Batches { segment, position, bytes, stored });
+        log.change(Change::Batches { segment, position, bytes, stored });
+        log.next_offset = Some(entry.next_offset);
         Ok(())
     }
 

@@ -136,7 +136,8 @@ impl Storage {
         if !name.is_empty() {
             context.directory.remove(&name, &id.to_string()).await?;
         }
-        let record = LogRecord { name, version: version + 1, removed: true, ..LogRecord::default() };
+        let (version, process_epoch) = (version + 1, context.journal.chain().epoch);
+        let record = LogRecord { name, version, process_epoch, removed: true, ..LogRecord::default() };
         self.inner.checkpoint.append(&[(id, record.encode(id))]).await?;
         if let Some(log) = log {
             let mut state = log.state_mut();

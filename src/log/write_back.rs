@@ -328,6 +328,7 @@ impl Log {
             record: LogRecord {
                 name: self.name().to_owned(),
                 version: state.version,
+                process_epoch: self.context.journal.chain().epoch,
                 removed: false,
                 log_start: state.log_start,
                 segments: state.segments.iter().map(Segment::record).collect(),

@@ -59,12 +59,16 @@ struct Oracle {
 type Shared = Rc<RefCell<Oracle>>;
 
 pub async fn open(io: &Handle) -> Shards {
-    flumen::io::file::create_directory(io, &config().data).await.expect("the data directory");
+    open_as(io, config()).await
+}
+
+pub async fn open_as(io: &Handle, config: StorageConfig) -> Shards {
+    flumen::io::file::create_directory(io, &config.data).await.expect("the data directory");
     flumen::io::file::sync_directory(io, std::path::Path::new("/")).await.expect("its name");
-    let recovered = recover(io, &config()).await.expect("recovery");
-    flumen::shard::merge_checkpoints(io, &config(), &recovered).await.expect("merged checkpoints");
+    let recovered = recover(io, &config).await.expect("recovery");
+    flumen::shard::merge_checkpoints(io, &config, &recovered).await.expect("merged checkpoints");
     let part = recovered.split(1, |_| 0).pop().expect("one part");
-    start(io, config(), part).await.expect("a storage")
+    start(io, config, part).await.expect("a storage")
 }
 
 /// All batches of a shard, read as a consumer reads them.

@@ -6,6 +6,7 @@ mod broker;
 mod coordinator;
 mod engine;
 mod fuzz;
+mod late_writes;
 mod leftovers;
 mod sim;
 mod sim_backend;

@@ -96,14 +96,16 @@ pub fn dump_checkpoint(path: &Path, report: &mut Report) -> io::Result<()> {
 
 fn print_record(found: &FoundRecord, report: &mut Report) {
     let FoundRecord { at, bytes, id, record } = found;
-    let LogRecord { name, version, log_start, stored, .. } = record;
+    let LogRecord { name, version, process_epoch, log_start, stored, .. } = record;
     report.line(|| {
         if record.removed {
-            return format!("position {at}  bytes {bytes}  {id} \"{name}\"  version {version}  removed");
+            return format!(
+                "position {at}  bytes {bytes}  {id} \"{name}\"  version {version} of start {process_epoch}  removed"
+            );
         }
         format!(
-            "position {at}  bytes {bytes}  {id} \"{name}\"  version {version}  log start {log_start}  stored {stored}  \
-             edge {} bytes  owner state {} bytes",
+            "position {at}  bytes {bytes}  {id} \"{name}\"  version {version} of start {process_epoch}  log start {log_start}  \
+             stored {stored}  edge {} bytes  owner state {} bytes",
             record.edge.len(),
             record.owner_state.len(),
         )

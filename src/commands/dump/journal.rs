@@ -126,7 +126,7 @@ fn live_groups(
                 "group {number}  position {position}  entries {entries}  bytes {bytes}  durable below {below}  CRC ok"
             )
         });
-        if let Err(why) = print_entries(&body, entries, known, report) {
+        if let Err(why) = print_entries(&body, entries, header.chain, known, report) {
             report.problem(path, position, &format!("group {number}: {why}"));
         }
         (next_group, position, durable) = (number + 1, position + padded, durable.max(below));
@@ -194,22 +194,33 @@ fn print_leftovers(run: Option<(FileHeader, u64, u64)>, report: &mut Report) {
 }
 
 /// Prints a group's entries, with whether a checkpoint covers them.
-fn print_entries(body: &[u8], entries: u32, known: Option<&Known>, report: &mut Report) -> Result<(), String> {
+fn print_entries(
+    body: &[u8],
+    entries: u32,
+    chain: Chain,
+    known: Option<&Known>,
+    report: &mut Report,
+) -> Result<(), String> {
     let (mut rest, mut count) = (body, 0);
     while !rest.is_empty() {
         let (entry, payload, behind) = Entry::decode(rest)?;
-        print_entry(&entry, payload, known, report)?;
+        print_entry(&entry, payload, chain, known, report)?;
         (rest, count) = (behind, count + 1);
     }
     if count == entries { Ok(()) } else { Err(format!("it has {count} entries, and its header says {entries}")) }
 }
 
-fn print_entry(entry: &Entry, payload: &[u8], known: Option<&Known>, report: &mut Report) -> Result<(), String> {
+fn print_entry(
+    entry: &Entry,
+    payload: &[u8],
+    chain: Chain,
+    known: Option<&Known>,
+    report: &mut Report,
+) -> Result<(), String> {
     let Entry { kind, id, version, segment, position, next_offset, .. } = *entry;
     let mut state = "";
     if let Some(known) = known {
-        let covered = known.is_removed(id) || version <= known.covered(id).0;
-        state = if covered { "  covered by a checkpoint" } else { "  new" };
+        state = if known.covers(id, version, chain.epoch) { "  covered by a checkpoint" } else { "  new" };
     }
     report.line(|| {
         let what = match kind {

@@ -56,7 +56,7 @@ impl Known {
             let content = std::fs::read(&path).unwrap_or_default();
             for found in checkpoint::parse(&content).unwrap_or_default().records {
                 let latest = known.logs.entry(found.id).or_default();
-                if found.record.version >= latest.version {
+                if found.record.age() >= latest.age() {
                     *latest = found.record;
                 }
             }
@@ -64,14 +64,11 @@ impl Known {
         Some(known)
     }
 
-    /// The version of `id` that is covered, and the name of its directory.
-    pub fn covered(&self, id: PartitionId) -> (u64, &str) {
-        self.logs.get(&id).map_or((0, ""), |record| (record.version, record.name.as_str()))
-    }
-
-    /// Whether `id` is gone.
-    pub fn is_removed(&self, id: PartitionId) -> bool {
-        self.logs.get(&id).is_some_and(|record| record.removed)
+    /// Whether recovery would pass over the change `version` of `id` in a journal of the process start `process_epoch`.
+    pub fn covers(&self, id: PartitionId, version: u64, process_epoch: u32) -> bool {
+        let covers =
+            |record: &LogRecord| record.removed || version <= record.version || process_epoch < record.process_epoch;
+        self.logs.get(&id).is_some_and(covers)
     }
 
     /// What the segment `base` of the log in the directory `name` must hold.

@@ -40,7 +40,7 @@ impl Checker for ProducerState {
                 .map_err(|damaged| format!("{} at {}: {}", path.display(), damaged.position, damaged.why))?;
             for one in found.records {
                 let record = records.entry(one.id).or_default();
-                if one.record.version >= record.version {
+                if one.record.age() >= record.age() {
                     *record = one.record;
                 }
             }
