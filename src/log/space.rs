@@ -60,8 +60,8 @@ impl DiskSpace {
         self.left.load(Ordering::Relaxed)
     }
 
-    /// Begins a look of `reactor`, of whose bytes `dirty` are not in segments; to be called before the file system is asked:
-    /// what goes to disk meanwhile is owed until the next look, which is sure to see that it is taken.
+    /// Begins a look of `reactor`, of whose bytes `dirty` are not in segments; to be called before the file system is
+    /// asked: what goes to disk meanwhile is owed until the next look, which is sure to see that it is taken.
     pub fn begin_look(&self, reactor: ReactorId, dirty: u64) -> Look {
         self.change(|account| {
             account.looks += 1;
@@ -71,8 +71,8 @@ impl DiskSpace {
         })
     }
 
-    /// Ends a look that found `free` bytes. Where looks of several reactors overlap, the one that began last is believed: an
-    /// older one has not seen what was taken since.
+    /// Ends a look that found `free` bytes. Where looks of several reactors overlap, the one that began last is believed:
+    /// an older one has not seen what was taken since.
     pub fn end_look(&self, look: Look, free: u64) {
         self.change(|account| {
             if look.number > account.told_by {
