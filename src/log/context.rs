@@ -1,23 +1,26 @@
 //! What all logs of one reactor share, and the counters that decide when write-back runs.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::config::StorageConfig;
 use super::directory::Directory;
 use super::journal::Journal;
+use super::journal_file::WARN_INTERVAL;
 use super::log::Log;
+use super::space::{DiskSpace, Look};
 use crate::base::block::Use;
 use crate::base::map::Map;
 use crate::base::time::Instant;
 use crate::io::Handle;
-use crate::model::ids::{PartitionId, ReactorId};
+use crate::model::ids::PartitionId;
 
 /// The tail may take one part in so many of the process's memory before it is let go of.
 const TAIL_SHARE_MAX: usize = 2;
+/// Appended bytes that one reactor keeps to itself before it tells the account of space, which all of them share.
+const UNTOLD_BYTES_MAX: u64 = 256 << 10;
 
 /// What all logs of one reactor share.
 pub(super) struct Context {
@@ -32,25 +35,13 @@ pub(super) struct Context {
     appended: Cell<u64>,
     /// Free bytes of the file system when last looked at.
     pub free_bytes: Cell<u64>,
-    /// What is left of them when write-back has found room for everything that only journals hold.
-    left_bytes: Cell<u64>,
-    owed: Arc<Owed>,
+    space: Arc<DiskSpace>,
+    /// Bytes appended that the shared account does not know of yet.
+    untold: Cell<u64>,
+    /// When a failure of write-back was last told, unless it has succeeded since.
+    warned: Cell<Option<Instant>>,
     write_back: RefCell<Option<Waker>>,
     pub counters: RefCell<Counters>,
-}
-
-/// Bytes that each reactor's write-back has yet to find room for, as of its last look at free space: all reactors write
-/// to one disk.
-#[derive(Debug, Default)]
-pub struct Owed(Mutex<BTreeMap<ReactorId, u64>>);
-
-impl Owed {
-    /// Sets this reactor's part; gives the sum.
-    fn update(&self, reactor: ReactorId, bytes: u64) -> u64 {
-        let mut owed = self.0.lock().expect("the map is never left mid-change");
-        owed.insert(reactor, bytes);
-        owed.values().sum()
-    }
 }
 
 /// Work counts since the start.
@@ -63,7 +54,7 @@ pub(super) struct Counters {
 }
 
 impl Context {
-    pub fn new(io: &Handle, config: &Rc<StorageConfig>, journal: Journal, owed: Arc<Owed>) -> Context {
+    pub fn new(io: &Handle, config: &Rc<StorageConfig>, journal: Journal, space: Arc<DiskSpace>) -> Context {
         Context {
             io: io.clone(),
             config: Rc::clone(config),
@@ -73,8 +64,9 @@ impl Context {
             changed_since: Cell::new(None),
             appended: Cell::new(0),
             free_bytes: Cell::new(u64::MAX),
-            left_bytes: Cell::new(u64::MAX),
-            owed,
+            space,
+            untold: Cell::new(0),
+            warned: Cell::new(None),
             write_back: RefCell::default(),
             counters: RefCell::default(),
         }
@@ -82,14 +74,46 @@ impl Context {
 
     /// Whether less than the reserve would be free when all is written back: nothing more may be appended.
     pub fn low_on_space(&self) -> bool {
-        self.left_bytes.get() < self.config.disk_reserve_bytes
+        self.space.left_bytes().saturating_sub(self.untold.get()) < self.config.disk_reserve_bytes
     }
 
-    /// Notes how many bytes are free, and how many of this reactor's are not in segments yet.
-    pub fn note_space(&self, free: u64, dirty: u64) {
+    /// Begins a look at free space; `dirty` are the bytes of this reactor that are not in segments, the untold ones among
+    /// them.
+    pub fn begin_look(&self, dirty: u64) -> Look {
+        self.tell_taken();
+        self.space.begin_look(self.io.reactor_id(), dirty)
+    }
+
+    /// Ends a look, which found `free` bytes.
+    pub fn end_look(&self, look: Look, free: u64) {
         self.free_bytes.set(free);
-        let owed = self.owed.update(self.io.reactor_id(), dirty);
-        self.left_bytes.set(free.saturating_sub(owed));
+        self.space.end_look(look, free);
+    }
+
+    /// Counts bytes that are to be reserved ahead of a log as taken; false if the reserve would be touched. When it is
+    /// done, [`Context::reserved`] is told.
+    pub fn may_reserve(&self, bytes: u64) -> bool {
+        self.tell_taken();
+        self.space.reserve_beyond(self.config.disk_reserve_bytes, self.io.reactor_id(), bytes)
+    }
+
+    /// Notes the end of a reservation.
+    pub fn reserved(&self, bytes: u64) {
+        self.space.reserved(self.io.reactor_id(), bytes);
+    }
+
+    /// Whether a failure of write-back is to be told now: the first one is, and then one in a while.
+    pub fn tells_failures(&self) -> bool {
+        self.warned.get().is_none_or(|warned| self.io.now() >= warned + WARN_INTERVAL)
+    }
+
+    /// Notes how a pass of write-back ended, and whether it told of failures.
+    pub fn note_pass(&self, failed: bool, told: bool) {
+        match (failed, told) {
+            (false, _) => self.warned.set(None),
+            (true, true) => self.warned.set(Some(self.io.now())),
+            (true, false) => {}
+        }
     }
 
     /// Whether the tail takes so much of the process's memory that the rest of the broker might starve.
@@ -102,10 +126,21 @@ impl Context {
     pub fn note_append(&self, log: &Rc<Log>, bytes: u64) {
         self.note_change(log);
         self.appended.set(self.appended.get() + bytes);
-        self.left_bytes.set(self.left_bytes.get().saturating_sub(bytes));
+        self.note_taken(bytes);
         if self.is_due(false) {
             self.wake_write_back();
         }
+    }
+
+    fn note_taken(&self, bytes: u64) {
+        self.untold.set(self.untold.get() + bytes);
+        if self.untold.get() >= UNTOLD_BYTES_MAX {
+            self.tell_taken();
+        }
+    }
+
+    fn tell_taken(&self) {
+        self.space.take(self.io.reactor_id(), self.untold.take());
     }
 
     /// Notes that a log's checkpoint is behind.

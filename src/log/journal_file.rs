@@ -15,6 +15,7 @@ use std::task::{Poll, Waker};
 
 use super::config::StorageConfig;
 use super::group::GROUPS_START;
+use super::space::DiskSpace;
 use crate::base::block::{BLOCK_ALIGN, Use};
 use crate::base::time::Duration;
 use crate::io::file::{self, File};
@@ -25,6 +26,8 @@ use crate::io::{Handle, Result};
 const ZERO_BYTES: usize = 1 << 20;
 /// How soon after a failure (a full disk, say) another file is tried.
 const RETRY: Duration = Duration::from_millis(500);
+/// What fails again and again, as on a full disk, is told once in this time.
+pub(super) const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// One file of the journal, open and zeroed.
 #[derive(Debug)]
@@ -87,6 +90,7 @@ pub struct JournalFiles {
 struct Inner {
     io: Handle,
     config: Rc<StorageConfig>,
+    space: Arc<DiskSpace>,
     epoch: u32,
     ready: RefCell<VecDeque<JournalFile>>,
     /// Files that are to be blanked, one after the other: so the files of a chain go in their order.
@@ -107,12 +111,13 @@ impl JournalFiles {
     pub async fn open(
         io: &Handle,
         config: &Rc<StorageConfig>,
-        epoch: u32,
-        spares: Vec<PathBuf>,
+        space: &Arc<DiskSpace>,
+        (epoch, spares): (u32, Vec<PathBuf>),
     ) -> Result<JournalFiles> {
         let inner = Inner {
             io: io.clone(),
             config: Rc::clone(config),
+            space: Arc::clone(space),
             epoch,
             ready: RefCell::default(),
             returned: RefCell::default(),
@@ -171,6 +176,7 @@ impl JournalFiles {
 
     async fn keep_ready(self) {
         let inner = &self.inner;
+        let mut warned = None;
         loop {
             let stop = poll_fn(|context| {
                 if inner.stopping.get() {
@@ -196,11 +202,16 @@ impl JournalFiles {
             };
             match prepared {
                 Ok(file) => {
+                    warned = None;
                     inner.wanted.set(false);
                     inner.ready.borrow_mut().push_back(file);
                 }
                 Err(error) => {
-                    tracing::warn!("no further journal file can be made: {error}; trying again");
+                    let now = inner.io.now();
+                    if warned.is_none_or(|warned| now >= warned + WARN_INTERVAL) {
+                        tracing::warn!("no further journal file can be made: {error}; trying again");
+                        warned = Some(now);
+                    }
                     inner.io.sleep(RETRY).await;
                 }
             }
@@ -247,7 +258,10 @@ impl JournalFiles {
         assert!(bytes.is_multiple_of(4096) && bytes > GROUPS_START);
         let mode = OpenMode { write: true, create: true, direct: true, truncate: true, ..OpenMode::default() };
         let file = File::open(io, path, mode).await?;
-        file.allocate(io, 0, bytes).await?;
+        self.inner.space.reserve(io.reactor_id(), bytes);
+        let allocated = file.allocate(io, 0, bytes).await;
+        self.inner.space.reserved(io.reactor_id(), bytes);
+        allocated?;
         let Some(mut zeros) = io.pool().block_unlimited(ZERO_BYTES, Use::Staging) else {
             return Err(crate::io::ErrorKind::OutOfMemory.into());
         };

@@ -209,6 +209,12 @@ impl State {
         self.dirty.iter().map(|range| u64::from(range.end - range.start)).sum()
     }
 
+    /// Bytes reserved on disk behind the active segment's end, in whole blocks.
+    pub fn ahead_bytes(&self) -> u64 {
+        let active = self.active();
+        u64::from(active.allocated).saturating_sub(u64::from(active.end).next_multiple_of(BLOCK_ALIGN as u64))
+    }
+
     pub fn mark_dirty(&mut self, segment: Offset, start: u32, end: u32) {
         match self.dirty.last_mut() {
             Some(last) if last.segment == segment && last.end == start => last.end = end,
@@ -822,17 +828,23 @@ impl Log {
     /// journal.
     fn reserve_ahead(self: &Rc<Self>, bytes: u32) {
         let mut state = self.state.borrow_mut();
-        if state.reserving || self.context.low_on_space() {
+        if state.reserving {
             return;
         }
-        state.reserving = true;
         let (segment, end, from) = (state.active().base, state.active().end, state.active().allocated);
         let ahead = end.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX).max(bytes.saturating_mul(2));
         let to = end.saturating_add(ahead).min(state.settings.segment_bytes.max(end + bytes));
+        let from = block_floor(from);
+        let taken = u64::from(to.saturating_sub(from));
+        if !self.context.may_reserve(taken) {
+            return;
+        }
+        state.reserving = true;
         drop(state);
         let log = Rc::clone(self);
         self.context.io.spawn(async move {
-            let done = log.reserve(segment, block_floor(from), to).await;
+            let done = log.reserve(segment, from, to).await;
+            log.context.reserved(taken);
             let mut state = log.state.borrow_mut();
             state.reserving = false;
             match done {
@@ -841,6 +853,21 @@ impl Log {
                 Err(error) => tracing::warn!("{}: no space ahead of the log's end: {error}", log.name),
             }
         });
+    }
+
+    /// Gives back what is reserved behind the active segment's end, unless that is just growing. Write-back holds the log,
+    /// and no run is under way.
+    pub(super) async fn release_ahead(&self) -> Result<()> {
+        let (segment, end) = {
+            let mut state = self.state.borrow_mut();
+            if state.reserving || state.ahead_bytes() == 0 {
+                return Ok(());
+            }
+            state.active_mut().allocated = 0;
+            (state.active().base, state.active().end)
+        };
+        let file = self.active_file(segment).await?;
+        file.truncate(&self.context.io, u64::from(end).next_multiple_of(BLOCK_ALIGN as u64)).await
     }
 
     async fn reserve(&self, segment: Offset, from: u32, to: u32) -> Result<()> {

@@ -26,6 +26,7 @@ pub mod reader;
 pub mod recovery;
 pub mod run;
 pub mod segment;
+pub mod space;
 pub mod stats;
 pub mod storage;
 mod sweep;

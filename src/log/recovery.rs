@@ -14,12 +14,12 @@ use std::sync::{Arc, Mutex};
 
 use super::checkpoint::{self, FoundRecord, LogRecord};
 use super::config::StorageConfig;
-use super::context::Owed;
 use super::directory::{Kind, file_name};
 use super::group::{Chain, Entry, EntryKind, FileHeader, GROUPS_START, claimed_header};
 use super::group_reader::{GroupReader, JournalPart};
 use super::journal_file::OldChain;
 use super::run::{block_floor, prefix_crc};
+use super::space::DiskSpace;
 use super::sweep::check_directories;
 use crate::base::block::{Appender, BLOCK_ALIGN, Block, Slice, Use};
 use crate::base::map::Map;
@@ -707,14 +707,14 @@ fn epoch_of(name: &str, suffix: &str) -> Option<u32> {
 impl Recovered {
     /// Deals what was found out to the reactors that will host it.
     pub fn split(self, reactors: usize, host: impl Fn(PartitionId) -> ReactorId) -> Vec<RecoveredPart> {
-        let owed = Arc::default();
+        let space = Arc::default();
         let mut parts: Vec<RecoveredPart> = (0..reactors)
             .map(|_| RecoveredPart {
                 epoch: self.epoch,
                 logs: BTreeMap::new(),
                 spares: Vec::new(),
                 released: Arc::clone(&self.released),
-                owed: Arc::clone(&owed),
+                space: Arc::clone(&space),
             })
             .collect();
         for (id, log) in self.logs {
@@ -740,6 +740,6 @@ pub struct RecoveredPart {
     pub spares: Vec<PathBuf>,
     /// Journal files that nobody needs any more gather here.
     pub released: Arc<Mutex<Vec<PathBuf>>>,
-    /// What all reactors together have yet to write back.
-    pub owed: Arc<Owed>,
+    /// The account of the disk's space that all reactors keep together.
+    pub space: Arc<DiskSpace>,
 }

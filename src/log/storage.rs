@@ -69,10 +69,10 @@ impl Storage {
     pub async fn start(io: &Handle, config: StorageConfig, part: RecoveredPart) -> Result<Storage> {
         let config = Rc::new(config);
         let chain = Chain { epoch: part.epoch, reactor: io.reactor_id() };
-        let files = JournalFiles::open(io, &config, part.epoch, part.spares).await?;
+        let files = JournalFiles::open(io, &config, &part.space, (part.epoch, part.spares)).await?;
         let journal = Journal::new(io, &config, chain, files.clone());
         let inner = Inner {
-            context: Rc::new(Context::new(io, &config, journal, part.owed)),
+            context: Rc::new(Context::new(io, &config, journal, part.space)),
             checkpoint: Rc::new(Checkpoint::new(io, &config, chain)),
             files,
             logs: RefCell::default(),
@@ -238,8 +238,9 @@ impl Storage {
             self.bound_tails();
             let unlinked = self.unlink_released().await;
             drop(alone);
+            // What was owed is on disk now: the other reactors count it as taken twice until this one has looked.
+            self.look_at_space().await;
             if result.and(unlinked).is_err() {
-                self.look_at_space().await;
                 io.sleep(RETRY).await;
             }
         }
@@ -312,19 +313,27 @@ impl Storage {
 
     async fn look_at_space(&self) {
         let context = &self.inner.context;
+        let dirty = self.inner.logs.borrow().values().map(|log| log.state().dirty_bytes()).sum();
+        let look = context.begin_look(dirty);
         match file::space(&context.io, &context.config.data).await {
-            Ok(space) => {
-                let dirty = self.inner.logs.borrow().values().map(|log| log.state().dirty_bytes()).sum();
-                context.note_space(space.free, dirty);
-            }
+            Ok(space) => context.end_look(look, space.free),
             Err(error) => tracing::warn!("free space cannot be told: {error}"),
         }
         let (free, reserve) = (context.free_bytes.get(), context.config.disk_reserve_bytes);
         match (self.inner.refusing.replace(context.low_on_space()), context.low_on_space()) {
-            (false, true) => tracing::warn!("{free} bytes are free and {reserve} are the reserve: produce is refused"),
+            (false, true) => {
+                tracing::warn!("{free} bytes are free and {reserve} are the reserve: produce is refused");
+                self.release_ahead();
+            }
             (true, false) => tracing::info!("{free} bytes are free again: produce is accepted"),
             _ => {}
         }
+    }
+
+    /// Has the next pass give back the space that is reserved ahead of logs.
+    fn release_ahead(&self) {
+        let logs = self.inner.logs.borrow();
+        logs.values().filter(|log| log.state().ahead_bytes() > 0).for_each(|log| self.inner.context.note_change(log));
     }
 }
 

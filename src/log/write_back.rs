@@ -91,6 +91,7 @@ pub(super) async fn pass(
     thoroughness: Thoroughness,
 ) -> Result<()> {
     context.counters.borrow_mut().write_backs += 1;
+    let tells = context.tells_failures();
     let queue = Rc::new(RefCell::new(logs.into_iter()));
     let pending = Rc::new(RefCell::new(Vec::new()));
     let failure = Rc::new(RefCell::new(None));
@@ -119,6 +120,7 @@ pub(super) async fn pass(
     complete(context, checkpoint, rest, (&failure, thoroughness)).await;
     context.journal.recycle();
     let failed = failure.borrow_mut().take();
+    context.note_pass(failed.is_some(), tells);
     failed.map_or(Ok(()), Err)
 }
 
@@ -139,7 +141,9 @@ impl Worker {
                 Ok(Some(pending)) => self.collect(pending).await,
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!("{} could not be written back: {error}", log.name());
+                    if self.context.tells_failures() {
+                        tracing::warn!("{} could not be written back: {error}; trying again", log.name());
+                    }
                     self.context.note_change(&log);
                     self.failure.borrow_mut().get_or_insert(error);
                 }
@@ -194,7 +198,9 @@ async fn complete(
         }
     }
     if let Err(error) = result {
-        tracing::warn!("the checkpoint could not be written: {error}");
+        if context.tells_failures() {
+            tracing::warn!("the checkpoint could not be written: {error}; trying again");
+        }
         failure.borrow_mut().get_or_insert(error);
     }
 }
@@ -219,6 +225,9 @@ async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Op
     let mut captured = log.capture(thoroughness);
     if !log.context.journal.settled().await {
         return Err(ErrorKind::Interrupted.into());
+    }
+    if log.context.low_on_space() {
+        log.release_ahead().await?;
     }
     if !captured.in_record {
         write_segments(log, &mut captured, thoroughness).await?;
