@@ -36,7 +36,15 @@ pub struct SimBroker {
 /// A broker's configuration: small files and low thresholds, so that a short run rolls, recycles, writes back and
 /// checkpoints often.
 pub fn configuration(random: &mut Prng) -> Config {
-    let flags = [("data", DATA), ("listen", "PLAINTEXT=0.0.0.0:9092"), ("memory", "64MiB"), ("reactors", "1")];
+    // A connection whose client is gone without a word ends when it has been idle, which is before anybody looks at what
+    // is held for nobody.
+    let flags = [
+        ("data", DATA),
+        ("listen", "PLAINTEXT=0.0.0.0:9092"),
+        ("memory", "64MiB"),
+        ("reactors", "1"),
+        ("connection-idle-ms-max", "100000"),
+    ];
     let flags: Vec<(String, String)> = flags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let machine = MachineFacts { cores: 1, memory_bytes: GIB };
     let mut config =

@@ -20,6 +20,8 @@ pub const STOP_MAX: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub struct Liveness {
     faults_over: bool,
+    /// The last copy of something is damaged: a broker that does not start with what is left, and says so, is right.
+    damaged: bool,
 }
 
 impl Checker for Liveness {
@@ -33,6 +35,11 @@ impl Checker for Liveness {
                 self.faults_over = true;
                 Ok(())
             }
+            Event::LastCopyDamaged { .. } => {
+                self.damaged = true;
+                Ok(())
+            }
+            Event::StartRefused { why } if self.damaged && names_damage(why) => Ok(()),
             Event::StartRefused { why } if self.faults_over => {
                 Err(format!("nothing fails any more, and the broker does not start: {why}"))
             }
@@ -40,4 +47,8 @@ impl Checker for Liveness {
             _ => Ok(()),
         }
     }
+}
+
+fn names_damage(why: &str) -> bool {
+    why.contains("is damaged") || why.contains("CORRUPT_MESSAGE")
 }
