@@ -72,14 +72,14 @@ impl Warm {
         span.marks.push(end);
     }
 
-    /// The warm batches from the one that holds `from` on, up to the offset `below`, at most `bytes_max`.
+    /// The warm batches from the one that starts at `from` on, up to the offset `below`, at most `bytes_max`. Where it is not
+    /// known which batch holds `from` there is nothing: what a consumer is sent begins with that batch, as Kafka's clients
+    /// rely on (some take a batch before it for what they asked for).
     pub fn find(&self, from: Offset, below: Offset, bytes_max: u32, now: Instant) -> Option<WarmRange> {
-        let span = self.spans.iter().find(|span| {
-            now.since(span.read_at) < FRESH
-                && span.marks.first().is_some_and(|first| first.0 <= from)
-                && span.marks.last().is_some_and(|last| last.0 > from)
-        })?;
-        let start = span.marks.partition_point(|mark| mark.0 <= from) - 1;
+        let fresh = self.spans.iter().filter(|span| now.since(span.read_at) < FRESH);
+        let (span, start) = fresh
+            .filter_map(|span| Some((span, span.marks.binary_search_by_key(&from, |mark| mark.0).ok()?)))
+            .find(|(span, start)| start + 1 < span.marks.len())?;
         let position = span.marks[start].1;
         let fits = |mark: &&Mark| mark.0 <= below && mark.1 - position <= bytes_max;
         let end = span.marks[start + 1..].iter().take_while(fits).last()?;
@@ -104,10 +104,21 @@ mod tests {
         warm.note(0, &[(20, 40_000)], (30, 60_000), now);
         let range = |start, end, next_offset| Some(WarmRange { segment: 0, start, end, next_offset });
         assert_eq!(warm.find(0, 100, 1 << 20, now), range(0, 60_000, 30));
-        assert_eq!(warm.find(12, 100, 20_000, now), range(20_000, 40_000, 20));
-        assert_eq!(warm.find(12, 25, 1 << 20, now), range(20_000, 40_000, 20));
-        assert_eq!(warm.find(12, 15, 1 << 20, now), None);
+        assert_eq!(warm.find(10, 100, 20_000, now), range(20_000, 40_000, 20));
+        assert_eq!(warm.find(10, 25, 1 << 20, now), range(20_000, 40_000, 20));
+        assert_eq!(warm.find(10, 15, 1 << 20, now), None);
         assert_eq!(warm.find(30, 100, 1 << 20, now), None);
         assert_eq!(warm.find(0, 100, 1 << 20, now + FRESH), None);
+    }
+
+    #[test]
+    fn a_range_never_begins_before_the_batch_that_was_asked_for() {
+        let mut warm = Warm::default();
+        let now = Instant(1);
+        // Batches of one record and 100 bytes: their starts are too close to be remembered.
+        let starts: Vec<Mark> = (0..50).map(|offset| (offset, offset as u32 * 100)).collect();
+        warm.note(0, &starts, (50, 5_000), now);
+        assert!(warm.find(0, 100, 1 << 20, now).is_some());
+        assert_eq!(warm.find(41, 100, 1 << 20, now), None);
     }
 }
