@@ -159,19 +159,29 @@ fn clients_that_never_read_cost_bounded_memory() {
     });
 }
 
+/// Without others meanwhile: what their records take would count as the connections'.
 #[test]
 fn two_thousand_idle_connections_cost_little() {
-    among_healthy(&[], |broker| {
-        let before = memory(broker, "RssAnon");
-        let mut idle: Vec<Client> = (0..2000).map(|_| Client::connect(broker.address)).collect();
-        // Each has been in use once.
-        for client in &mut idle {
-            assert!(client.topic_id("healthy").is_some());
-        }
-        let each = memory(broker, "RssAnon").saturating_sub(before) / 2000;
-        eprintln!("an idle connection: {each} bytes");
-        assert!(each < 16 << 10, "{each} bytes of memory an idle connection");
-    });
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &MEMORY_FLAG);
+    let mut client = Client::connect(broker.address);
+    client.create_topic("healthy", 1, &[]);
+    assert_eq!(client.produce("healthy", 0, &["before"]).error_code, 0);
+    let before = memory(&broker, "RssAnon");
+    let mut idle: Vec<Client> = (0..2000).map(|_| Client::connect(broker.address)).collect();
+    // Each has been in use once.
+    for client in &mut idle {
+        assert!(client.topic_id("healthy").is_some());
+    }
+    let each = memory(&broker, "RssAnon").saturating_sub(before) / 2000;
+    eprintln!("an idle connection: {each} bytes");
+    assert!(each < 16 << 10, "{each} bytes of memory an idle connection");
+    let began = Instant::now();
+    assert_eq!(client.produce("healthy", 0, &["among them"]).error_code, 0);
+    assert_eq!(idle[1234].consume("healthy", 0, 1), [(1, "among them".to_owned())]);
+    assert!(began.elapsed() < ANSWER_MAX);
+    drop(idle);
+    assert!(broker.stop().success());
 }
 
 #[test]
