@@ -1,42 +1,54 @@
 #!/usr/bin/env bash
-# Proof that the simulated world bites: builds the broker with one promise broken on purpose (tests/mutations/*.patch), and
-# plays seeds until a checker says so. Each patch states within how many seeds that has to happen.
-# Usage: scripts/mutations.sh [--first N | NAME...]      Works in target/mutations; the sources stay as they are.
+# Proof that the simulated world bites: the broker is built once with every mutation of tests/mutations in it, each one promise
+# broken on purpose behind a switch, and then seeds are played with one of them in force after the other until a checker
+# says so. Each patch states within how many seeds that has to happen. The last line is `N passed, N failed`.
+# Usage: scripts/mutations.sh [--within N | NAME...]
+#   --within N: only those that are to be caught within N seeds.
+# Works in target/mutations and leaves the sources as they are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-patches=(tests/mutations/*.patch)
-if [[ "${1:-}" == --first ]]; then
-    patches=("${patches[@]:0:$2}")
+allowed() { sed -nE 's/^caught-within: ([0-9]+) seeds$/\1/p' "tests/mutations/$1.patch"; }
+
+names=()
+for patch in tests/mutations/*.patch; do names+=("$(basename "$patch" .patch)"); done
+all=("${names[@]}")
+if [[ "${1:-}" == --within ]]; then
+    names=()
+    for name in "${all[@]}"; do (($(allowed "$name") <= $2)) && names+=("$name"); done
 elif (($#)); then
-    patches=()
-    for name in "$@"; do patches+=("tests/mutations/$name.patch"); done
+    names=("$@")
 fi
 
+# A tree of its own, in which the program has a name of its own; dependencies are built once for both.
 tree=target/mutations/tree
 mkdir -p "$tree"
-# With their times, so that only what a patch touches is built again.
+rm -rf "$tree/src"
 tar --create --exclude=./target --exclude=./.git . | tar --extract --directory "$tree"
-
-passed=0 failed=0
-for patch in "${patches[@]}"; do
-    name=$(basename "$patch" .patch)
-    seeds=$(sed -nE 's/^caught-within: ([0-9]+) seeds$/\1/p' "$patch")
-    if ! patch --quiet --forward --strip=1 --directory="$tree" <"$patch"; then
+cp tests/mutations/mutation.rs "$tree/src/base/mutation.rs"
+echo 'pub mod mutation;' >>"$tree/src/base/mod.rs"
+sed -i 's/^name = "flumen-sim"$/name = "flumen-mutated"/' "$tree/Cargo.toml"
+for name in "${all[@]}"; do
+    if ! patch --quiet --forward --strip=1 --directory="$tree" <"tests/mutations/$name.patch"; then
         echo "$name: the patch no longer fits the sources: renew it"
         exit 1
     fi
-    (cd "$tree" && CARGO_TARGET_DIR=../build cargo build --quiet --locked --profile sim --bin flumen-sim)
-    log=$(mktemp)
-    if target/mutations/build/sim/flumen-sim --seeds "0..$seeds" --replays 0 >"$log" 2>/dev/null; then
-        echo "$name: NOT CAUGHT within $seeds seeds"
-        failed=$((failed + 1))
-    else
-        echo "$name: $(sed -nE 's/^seed ([0-9]+) FAILS at [^:]*: (.*)$/caught at seed \1 by \2/p' "$log" | head -n 1 | cut -c 1-160)"
-        passed=$((passed + 1))
-    fi
-    rm -f "$log"
-    patch --quiet --reverse --strip=1 --directory="$tree" <"$patch"
 done
-echo "$passed mutations caught, $failed not"
-((failed == 0))
+target=$PWD/target
+(cd "$tree" && CARGO_TARGET_DIR=$target cargo build --quiet --locked --profile sim --bin flumen-mutated)
+
+hunt() { # hunt NAME SEEDS: plays seeds with a mutation in force, and says what came of it
+    local log caught
+    log=$(FLUMEN_MUTATION=$1 target/sim/flumen-mutated --seeds "0..$2" --jobs 1 --replays 0 2>/dev/null || true)
+    caught=$(sed -nE 's/^seed ([0-9]+) FAILS at [^:]*: (.*)$/caught at seed \1 by \2/p' <<<"$log" | head -n 1)
+    echo "$1: ${caught:-NOT CAUGHT within $2 seeds}"
+}
+export -f hunt
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+for name in "${names[@]}"; do echo "$name" "$(allowed "$name")"; done |
+    xargs --max-procs="$(nproc)" --max-args=2 bash -c 'hunt "$1" "$2"' hunt | cut -c 1-200 | tee "$log"
+passed=$(grep -c ': caught at seed' "$log" || true)
+echo "$passed passed, $((${#names[@]} - passed)) failed"
+((passed == ${#names[@]}))

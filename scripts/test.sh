@@ -5,6 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Mutations that take more seeds than this to be caught are left to scripts/mutations.sh.
+MUTATIONS_WITHIN=60
+
 say() { printf '\n== %s\n' "$*"; }
 
 need() { # need COMMAND PACKAGE: a Debian package for a command that is missing
@@ -40,9 +43,14 @@ if ((failed > 0 || ignored > 0 || passed == 0)); then
     exit 1
 fi
 
-say "the simulated world: a corpus of seeds"
+say "the simulated world: a corpus of seeds, then 500 fresh ones (at most five minutes of them)"
 cargo build --locked --profile sim --bin flumen-sim
 target/sim/flumen-sim --seeds 0..60
+target/sim/flumen-sim --runs 500 --minutes 5
+
+say "the simulated world: broken promises that it has to notice"
+scripts/mutations.sh --within "$MUTATIONS_WITHIN" 2>&1 | tee "$log"
+read -r mutations_passed mutations_failed <<<"$(tail -n 1 "$log" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p')"
 
 say "the release binary"
 cargo build --release --locked
@@ -54,4 +62,5 @@ clients || { say "clients, once more"; clients; }
 read -r client_passed client_failed <<<"$(tail -n 1 "$log" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p')"
 
 say "all"
-printf '%s passed, %s failed\n' "$((passed + client_passed))" "$((failed + client_failed))"
+printf '%s passed, %s failed\n' "$((passed + mutations_passed + client_passed))" \
+    "$((failed + mutations_failed + client_failed))"

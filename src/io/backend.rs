@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::clock::Clocks;
 use super::op::{Completion, Submission};
+use crate::base::prng::Prng;
 use crate::base::time::Instant;
 
 /// How long a turn may wait for a completion.
@@ -32,6 +33,12 @@ pub trait Backend {
 
     /// Fills `bytes` with random bits fit for ids.
     fn random(&mut self, bytes: &mut [u8]);
+
+    /// The stream by which a reactor draws the next of its ready tasks, asked for once; `None` for the order in which they
+    /// were woken. What runs on a reactor must be right in any order.
+    fn order(&mut self) -> Option<Prng> {
+        None
+    }
 
     /// The backend's name for the log line at start.
     fn name(&self) -> &'static str;

@@ -152,7 +152,7 @@ impl Reactor {
         backend.random(&mut seed);
         let core = Core {
             id,
-            executor: Executor::new(),
+            executor: Executor::new(backend.order()),
             timers: Timers::default(),
             clocks: Cell::new(backend.clocks()),
             operations: RefCell::default(),

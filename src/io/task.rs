@@ -1,4 +1,5 @@
-//! The local executor: tasks of one reactor, run in the order in which they were woken.
+//! The local executor: tasks of one reactor, run in the order in which they were woken, or (in a simulated world) in one
+//! that is drawn.
 //!
 //! A task is polled once, inline, when it is spawned: what a request does before its first wait happens in the order of
 //! arrival. Wakers must not leave the reactor's thread (the mesh carries ids, never wakers); one that does is a bug in
@@ -15,9 +16,13 @@ use std::task::{Context, Poll, Waker};
 use async_task::Runnable;
 use slab::Slab;
 
+use crate::base::prng::Prng;
+
 /// The queue of woken tasks of one reactor.
 pub(super) struct Executor {
     ready: Rc<Ready>,
+    /// Which of the woken tasks is next; the first if there is no such stream.
+    order: Option<RefCell<Prng>>,
 }
 
 struct Ready {
@@ -58,10 +63,10 @@ impl Schedule {
 }
 
 impl Executor {
-    pub(super) fn new() -> Executor {
+    pub(super) fn new(order: Option<Prng>) -> Executor {
         let ready =
             Ready { queue: RefCell::default(), tasks: RefCell::default(), owner: this_thread(), polls: Cell::new(0) };
-        Executor { ready: Rc::new(ready) }
+        Executor { ready: Rc::new(ready), order: order.map(RefCell::new) }
     }
 
     /// Starts `future`: polls it once, now, and then whenever it is woken.
@@ -84,12 +89,24 @@ impl Executor {
     pub(super) fn run(&self, budget: u32) -> u32 {
         let mut polls = 0;
         while polls < budget {
-            let Some(runnable) = self.ready.queue.borrow_mut().pop_front() else { break };
+            let Some(runnable) = self.next() else { break };
             runnable.run();
             polls += 1;
         }
         self.ready.polls.set(self.ready.polls.get() + u64::from(polls));
         polls
+    }
+
+    fn next(&self) -> Option<Runnable> {
+        let mut queue = self.ready.queue.borrow_mut();
+        match &self.order {
+            None => queue.pop_front(),
+            Some(_) if queue.is_empty() => None,
+            Some(order) => {
+                let drawn = order.borrow_mut().below(queue.len() as u64) as usize;
+                queue.swap_remove_front(drawn)
+            }
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -151,10 +168,11 @@ mod tests {
     use std::task::Waker;
 
     use super::Executor;
+    use crate::base::prng::Prng;
 
     #[test]
     fn clear_drops_a_task_that_waits_for_what_only_it_holds() {
-        let executor = Executor::new();
+        let executor = Executor::new(None);
         let witness = Rc::new(());
         let held = Rc::clone(&witness);
         let own_waker: Rc<RefCell<Option<Waker>>> = Rc::default();
@@ -174,8 +192,43 @@ mod tests {
 
     #[test]
     fn a_finished_task_is_off_the_list() {
-        let executor = Executor::new();
+        let executor = Executor::new(None);
         executor.spawn(std::future::ready(()));
         assert!(executor.ready.tasks.borrow().is_empty());
+    }
+
+    /// The order in which ten tasks run that were woken one after the other.
+    fn order_of_ten(order: Option<Prng>) -> Vec<u32> {
+        let executor = Executor::new(order);
+        let ran: Rc<RefCell<Vec<u32>>> = Rc::default();
+        for number in 0..10 {
+            let ran = Rc::clone(&ran);
+            let mut woken = false;
+            executor.spawn(std::future::poll_fn(move |context| {
+                if woken {
+                    ran.borrow_mut().push(number);
+                    return std::task::Poll::Ready(());
+                }
+                woken = true;
+                context.waker().wake_by_ref();
+                std::task::Poll::Pending
+            }));
+        }
+        assert_eq!(executor.run(100), 10);
+        assert!(executor.is_idle());
+        ran.take()
+    }
+
+    #[test]
+    fn woken_tasks_run_in_order_unless_another_is_drawn() {
+        let in_order: Vec<u32> = (0..10).collect();
+        assert_eq!(order_of_ten(None), in_order);
+        let drawn = order_of_ten(Some(Prng::new(1)));
+        assert_eq!(drawn, order_of_ten(Some(Prng::new(1))), "one seed is one order");
+        assert_ne!(drawn, in_order);
+        assert_ne!(drawn, order_of_ten(Some(Prng::new(2))));
+        let mut all = drawn;
+        all.sort_unstable();
+        assert_eq!(all, in_order, "each ran once");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::kernel::Kernel;
+use crate::base::prng::Prng;
 use crate::io::backend::{Backend, Wait};
 use crate::io::clock::Clocks;
 use crate::io::op::{Completion, Submission};
@@ -37,6 +38,10 @@ impl Backend for SimBackend {
 
     fn random(&mut self, bytes: &mut [u8]) {
         self.kernel.borrow_mut().random(self.reactor, bytes);
+    }
+
+    fn order(&mut self) -> Option<Prng> {
+        self.kernel.borrow_mut().order(self.reactor)
     }
 
     fn name(&self) -> &'static str {

@@ -97,16 +97,17 @@ pub enum Event {
     DeleteAsked { place: PartitionId, to: Offset },
     /// They were deleted.
     Deleted { place: PartitionId, asked: Moment, low_watermark: Offset },
-    /// A topic exists.
-    TopicMade { topic: Uuid, partitions: i32 },
+    /// A topic exists, with or without `write.caching`.
+    TopicMade { topic: Uuid, partitions: i32, caching: bool },
     /// A topic is about to be deleted.
     TopicDeleteAsked { topic: Uuid },
     /// It was deleted.
     TopicDeleted { topic: Uuid },
     /// All topics were looked up, while nobody made or deleted any.
     TopicsListed { topics: Vec<Uuid> },
-    /// A broker's process ended.
-    BrokerEnded { how: &'static str },
+    /// A broker's process ended. What it had acknowledged up to the moment `kept` is kept even in topics with
+    /// `write.caching`.
+    BrokerEnded { how: &'static str, kept: Moment },
     /// A broker serves again.
     BrokerStarted,
     /// A broker refuses to start.

@@ -349,8 +349,21 @@ impl Kernel {
         }
     }
 
+    /// Operations of a process that have not completed.
+    pub(super) fn operations(&self, process: usize) -> usize {
+        let reactors = &self.processes[process].reactors;
+        reactors.iter().map(|reactor| self.reactors[*reactor].waiting.len()).sum()
+    }
+
     pub(super) fn random(&mut self, reactor: usize, bytes: &mut [u8]) {
         self.reactors[reactor].random.fill(bytes);
+    }
+
+    /// The stream by which a reactor draws the next of its ready tasks. Half of the reactors take them as they come, which
+    /// is what a kernel's do.
+    pub(super) fn order(&mut self, reactor: usize) -> Option<Prng> {
+        let mut stream = self.root.split("tasks").split(&reactor.to_string());
+        stream.one_in(2).then_some(stream)
     }
 
     /// Does what an event says, turns of reactors aside.

@@ -29,6 +29,7 @@ mod events;
 pub mod faults;
 pub mod history;
 mod kernel;
+pub mod machines;
 pub mod minimise;
 pub mod nemesis;
 mod network;

@@ -1,7 +1,7 @@
 //! One run: a broker, clients, and a plan of faults in a world of one seed, then calm, then judgement.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::atlas;
@@ -11,7 +11,8 @@ use super::cluster::{DATA, DISK_BYTES, SimBroker, configuration};
 use super::config::{Config, MachineConfig};
 use super::disk::PowerCut;
 use super::faults::DiskFaultRates;
-use super::history::{Counts, Event, History, Violation, shown};
+use super::history::{Counts, Event, History, Moment, Violation, shown};
+use super::machines;
 use super::nemesis::{self, Crash, Fault, Planned, Weather};
 use super::scene::{Phase, Scene};
 use super::workload::{Client, admin, consumer, drain, producer};
@@ -30,6 +31,15 @@ const TRACE_KEPT: usize = 200;
 /// How long it takes until the last connection to a machine without power is known to be gone: the longest pause between
 /// two tries to send something, and some more.
 const ALONE: Duration = Duration::from_secs(150);
+/// What it may take beyond `flush.ms` until what was acknowledged from memory is durable.
+const FLUSH_SLACK: Duration = Duration::from_millis(250);
+/// `flush.ms` beyond this makes no difference.
+const FLUSH_MS_MAX: u64 = 1000;
+/// Operations of a reactor, apart from those of sockets and of the journal: files that are read, written back, made and
+/// removed.
+const OPERATIONS_MAX: usize = 64;
+/// Operations of one group: it, its file's header, and a run for each partition that has one.
+const OPERATIONS_PER_GROUP: usize = 16;
 /// How long a broker that does not start is left alone.
 const START_AGAIN: Duration = Duration::from_millis(300);
 
@@ -61,6 +71,8 @@ pub struct Outcome {
     pub plan: Vec<Planned>,
     /// Virtual time that passed.
     pub simulated: Duration,
+    /// Virtual time in which clients were at work.
+    pub at_work: Duration,
     /// Things that happened.
     pub events: u64,
     /// Hash over all of them.
@@ -83,6 +95,7 @@ enum Action {
 
 /// A run under way.
 pub struct Run {
+    seed: u64,
     /// The world.
     pub world: World,
     scene: Rc<Scene>,
@@ -104,6 +117,15 @@ pub struct Run {
     /// Nothing but that nothing wrong is shown can be asked for any more.
     last_copy_damaged: bool,
     began: Instant,
+    /// The longest that what was acknowledged from memory may take to become durable.
+    flush_max: Duration,
+    /// Moments of the history by the time they came, as far as anybody may ask for them.
+    marks: VecDeque<(Instant, Moment)>,
+    /// Something struck that may keep flushes from being done in time, or at all: what was acknowledged from memory up to
+    /// here is kept.
+    flushed_up_to: Option<Moment>,
+    /// How long clients were at work, once they no longer are.
+    at_work: Option<Duration>,
 }
 
 impl Run {
@@ -122,7 +144,10 @@ impl Run {
         let history = History::new(checkers::all());
         let scene = Rc::new(Scene::new(history, broker.address(&world), streams.split("workload")));
         let clients_machine = world.machine(&MachineConfig::default());
+        let mut caching = streams.split("write caching");
+        let flush_ms = caching.one_in(2).then(|| caching.between(1, 2 * FLUSH_MS_MAX));
         let mut run = Run {
+            seed: script.seed,
             scene,
             broker,
             reactors,
@@ -138,9 +163,13 @@ impl Run {
             strikes: streams.split("strikes"),
             last_copy_damaged: false,
             began: world.now(),
+            flush_max: Duration::from_millis(flush_ms.unwrap_or(0).min(FLUSH_MS_MAX)) + FLUSH_SLACK,
+            marks: VecDeque::new(),
+            flushed_up_to: None,
+            at_work: None,
             world,
         };
-        for (number, client) in clients(&mut streams.split("clients")).into_iter().enumerate() {
+        for (number, client) in clients(&mut streams.split("clients"), flush_ms).into_iter().enumerate() {
             run.add_client(number, client);
         }
         run
@@ -176,6 +205,9 @@ impl Run {
 
     /// Plays the run to its end, or to the first broken promise.
     pub fn play(&mut self) {
+        if let Some(Violation { checker, what }) = machines::check(self.seed) {
+            return self.scene.history_mut().complain(checker, what);
+        }
         self.began = self.world.now();
         for at in 0..self.plan.len() {
             let strikes = self.began + self.plan[at].at;
@@ -265,6 +297,7 @@ impl Run {
         } else if !self.serving && self.broker.serves(&self.world) {
             self.serving = true;
             self.scene.record(Event::BrokerStarted);
+            self.flushed_up_to = self.flushes_may_fail().then(|| self.scene.moment());
         }
     }
 
@@ -279,6 +312,7 @@ impl Run {
                     self.scene.record(Event::Damaged { path });
                 }
                 self.measure(false);
+                self.mark();
                 let next = self.world.now() + MEASURE_EVERY;
                 self.schedule(next, Action::Measure);
             }
@@ -311,12 +345,53 @@ impl Run {
                 self.world.power_on(self.broker.machine);
             }
         }
-        self.serving = false;
-        self.scene.record(Event::BrokerEnded { how });
+        self.broker_ended(how, false);
         self.after(back_ms, Action::StartBroker);
     }
 
+    /// Notes which moment of the history this is.
+    fn mark(&mut self) {
+        let now = self.world.now();
+        self.marks.push_back((now, self.scene.moment()));
+        // The last one that is old enough stays.
+        while self.marks.get(1).is_some_and(|(at, _)| *at + self.flush_max <= now) {
+            self.marks.pop_front();
+        }
+    }
+
+    /// What was acknowledged from memory up to here must be durable by now, if nothing kept it from that.
+    fn flushed_by_now(&self) -> Moment {
+        let now = self.world.now();
+        let old_enough = self.marks.iter().rev().find(|(at, _)| *at + self.flush_max <= now);
+        old_enough.map_or(0, |(_, moment)| *moment)
+    }
+
+    fn broker_ended(&mut self, how: &'static str, in_peace: bool) {
+        self.serving = false;
+        let flushed = if in_peace { self.scene.moment() } else { self.flushed_by_now() };
+        let kept = flushed.min(self.flushed_up_to.unwrap_or(Moment::MAX));
+        self.scene.record(Event::BrokerEnded { how, kept });
+    }
+
+    /// Whether a fault is at work that lets writes fail or take long.
+    fn flushes_may_fail(&self) -> bool {
+        let since = self.world.now().since(self.began);
+        self.plan.iter().any(|planned| match planned.fault {
+            Fault::Disk { ms, .. } | Fault::DiskDies { ms } | Fault::ReadOnly { ms } => {
+                planned.at <= since && since <= planned.at + Duration::from_millis(ms)
+            }
+            _ => false,
+        })
+    }
+
     fn strike(&mut self, at: usize) {
+        let hinders =
+            |fault: &Fault| matches!(fault, Fault::Disk { .. } | Fault::DiskDies { .. } | Fault::ReadOnly { .. });
+        let fault = &self.plan[at].fault;
+        if hinders(fault) || matches!(fault, Fault::Pause { .. }) {
+            let flushed = self.flushed_by_now();
+            self.flushed_up_to.get_or_insert(flushed);
+        }
         let (broker, machine, clients) = (self.broker.process, self.broker.machine, self.clients_machine);
         let data = Path::new(DATA);
         let until = match self.plan[at].fault.clone() {
@@ -496,13 +571,13 @@ impl Run {
         }
         self.reactors = reactors;
         self.world.stop(self.broker.process);
-        let stopped = self.run_until(STOP_MAX, |run| !run.world.is_running(run.broker.process));
+        self.run_until(STOP_MAX, |run| !run.world.is_running(run.broker.process));
+        let stopped = !self.world.is_running(self.broker.process);
         if !stopped && self.world.is_running(self.broker.process) && !self.is_over() {
             // The disk or the network may be what keeps it; what it promised holds all the same.
             self.world.kill(self.broker.process);
         }
-        self.serving = false;
-        self.scene.record(Event::BrokerEnded { how: "by a stop" });
+        self.broker_ended("by a stop", stopped);
         self.after(back_ms, Action::StartBroker);
     }
 
@@ -563,6 +638,7 @@ impl Run {
 
     fn drain(&mut self) -> bool {
         self.scene.set_phase(Phase::Quiet);
+        self.at_work = Some(self.world.now().since(self.began));
         self.run_for(Duration::from_millis(200));
         self.read_everything()
     }
@@ -601,6 +677,10 @@ impl Run {
             limit_bytes,
             tail_bytes_max: self.reactors * tail as usize,
             descriptors: self.world.descriptors(self.broker.process),
+            operations: self.world.operations(self.broker.process),
+            // A socket receives and sends. Of a group come the group, the header of a file and its runs.
+            operations_max: 2 * self.world.descriptors(self.broker.process)
+                + self.reactors * (OPERATIONS_MAX + storage.groups_in_flight_max * OPERATIONS_PER_GROUP),
             descriptors_max: 64 + self.reactors * (2 * storage.open_files_max + 64),
             alone,
         };
@@ -631,8 +711,7 @@ impl Run {
         if !self.run_until(STOP_MAX, |run| !run.world.is_running(run.broker.process)) {
             return self.overdue("the broker does not stop");
         }
-        self.serving = false;
-        self.scene.record(Event::BrokerEnded { how: "by a stop" });
+        self.broker_ended("by a stop", true);
         for path in self.world.take_astray() {
             self.scene.record(Event::Damaged { path });
         }
@@ -662,6 +741,7 @@ impl Run {
             violation,
             plan: self.plan.clone(),
             simulated: Duration::from_nanos(self.world.now().0),
+            at_work: self.at_work.unwrap_or_else(|| self.world.now().since(self.began)),
             events: trace.events(),
             hash: trace.hash(),
             counts: history.counts(),
@@ -695,12 +775,13 @@ pub fn play(script: &Script) -> Outcome {
 }
 
 /// The clients of a run.
-fn clients(random: &mut Prng) -> Vec<Client> {
+fn clients(random: &mut Prng, flush_ms: Option<u64>) -> Vec<Client> {
     let style = admin::Style {
         topics: random.between(1, 3) as u32,
         think_ms_max: random.between(500, 8_000),
         deletes_records: random.one_in(2),
         changes_topics: random.one_in(2),
+        flush_ms,
     };
     let mut clients = vec![Client::Admin(style)];
     // Whatever else there is, idempotent producers with several batches in flight are what most depends on.

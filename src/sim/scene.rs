@@ -31,6 +31,8 @@ pub struct KnownTopic {
     /// Whether it may be deleted. Clients that name topics use only those that may not, or they could not tell which
     /// topic of that name a reply was about.
     pub deletable: bool,
+    /// Whether it has `write.caching`.
+    pub caching: bool,
 }
 
 /// See the module.

@@ -327,6 +327,11 @@ impl World {
         self.kernel.borrow().processes[process.0].descriptors.count()
     }
 
+    /// Operations that a process has submitted and that have not completed.
+    pub fn operations(&self, process: ProcessId) -> usize {
+        self.kernel.borrow().operations(process.0)
+    }
+
     /// Sockets that exist in the world, those that were closed but have something under way included.
     pub fn sockets(&self) -> usize {
         self.kernel.borrow().network.sockets_count()

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Checker;
+use super::cached::Cached;
 use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
 use crate::sim::history::{Event, Moment, Tag};
@@ -12,6 +13,7 @@ use crate::sim::history::{Event, Moment, Tag};
 #[derive(Default)]
 pub struct AckedLoss {
     places: BTreeMap<PartitionId, Place>,
+    cached: Cached,
 }
 
 #[derive(Default)]
@@ -50,7 +52,13 @@ impl Checker for AckedLoss {
     }
 
     fn observe(&mut self, moment: Moment, event: &Event) -> Result<(), String> {
+        if let Some(kept) = self.cached.observe(moment, event) {
+            for (_, known) in self.places.iter_mut().filter(|(place, _)| self.cached.holds(**place)) {
+                known.acked.retain(|_, (_, _, moment)| *moment <= kept);
+            }
+        }
         match event {
+            Event::Acked { batch, asked, .. } if self.cached.is_stale(batch.place, *asked) => Ok(()),
             Event::Acked { batch, base_offset, .. } => {
                 let place = self.places.entry(batch.place).or_default();
                 for (tag, offset) in batch.tags().zip(*base_offset..) {

@@ -1,5 +1,5 @@
-//! What the broker holds has bounds: memory below its limit (the tail, which the journal bounds, apart), descriptors below
-//! what the configuration allows for, and when nobody is connected any more nothing is held for anybody.
+//! What the broker holds has bounds: memory below its limit (the tail, which the journal bounds, apart), descriptors and
+//! operations in flight below what the configuration allows for, and when nobody is connected any more nothing is held for anybody.
 
 use super::{Checker, Usage};
 use crate::base::block::Use;
@@ -26,6 +26,10 @@ impl Checker for Bounds {
         if usage.descriptors > usage.descriptors_max {
             let most = usage.descriptors_max;
             return Err(format!("{} descriptors are open, and {most} should do", usage.descriptors));
+        }
+        if usage.operations > usage.operations_max {
+            let most = usage.operations_max;
+            return Err(format!("{} operations are in flight, and {most} should do", usage.operations));
         }
         let held = of(Use::Receive) + of(Use::Reply) + of(Use::Read);
         if usage.alone && held > 0 {

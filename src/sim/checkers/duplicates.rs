@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
+use super::cached::Cached;
 use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
-use crate::sim::history::{Event, Moment, Tag};
+use crate::sim::history::{BatchTag, Event, Moment, Tag};
 
 /// See the module.
 #[derive(Default)]
@@ -15,6 +16,7 @@ pub struct Duplicates {
     sent: BTreeMap<Tag, (u32, bool, u32)>,
     /// Where each record was seen.
     seen: BTreeMap<(PartitionId, Tag), BTreeSet<Offset>>,
+    cached: Cached,
 }
 
 impl Duplicates {
@@ -38,8 +40,17 @@ impl Checker for Duplicates {
         "duplicates"
     }
 
-    fn observe(&mut self, _: Moment, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, moment: Moment, event: &Event) -> Result<(), String> {
+        if self.cached.observe(moment, event).is_some() {
+            // What stood where it no longer does is seen again where it does stand.
+            self.seen.retain(|(place, _), _| !self.cached.holds(*place));
+        }
         match event {
+            Event::Acked { batch: BatchTag { place, .. }, asked, .. } | Event::Read { place, asked, .. }
+                if self.cached.is_stale(*place, *asked) =>
+            {
+                Ok(())
+            }
             Event::Sent { batch } => {
                 self.sent.entry(batch.first).or_insert((batch.count, batch.idempotent, 0)).2 += 1;
                 Ok(())

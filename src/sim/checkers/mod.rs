@@ -9,6 +9,7 @@
 
 pub mod acked_loss;
 pub mod bounds;
+mod cached;
 pub mod duplicates;
 pub mod indexes;
 pub mod liveness;
@@ -83,6 +84,10 @@ pub struct Usage {
     pub descriptors: usize,
     /// Most descriptors that the configuration allows for.
     pub descriptors_max: usize,
+    /// Operations in flight.
+    pub operations: usize,
+    /// Most operations that its descriptors and its write-back account for.
+    pub operations_max: usize,
     /// Whether nobody has been connected for a while.
     pub alone: bool,
 }

@@ -2,6 +2,7 @@
 //! is called damaged, no stored one is damaged, and nothing is answered with what no schema allows.
 
 use super::Checker;
+use super::cached::Cached;
 use crate::model::error_code::ErrorCode;
 use crate::sim::history::{Event, Moment};
 
@@ -10,6 +11,9 @@ use crate::sim::history::{Event, Moment};
 pub struct Refusals {
     /// Refusals about damage are well founded.
     damaged: bool,
+    cached: Cached,
+    /// The broker has ended at least once.
+    ended: bool,
 }
 
 impl Checker for Refusals {
@@ -17,10 +21,14 @@ impl Checker for Refusals {
         "refusals"
     }
 
-    fn observe(&mut self, _: Moment, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, moment: Moment, event: &Event) -> Result<(), String> {
+        self.ended |= self.cached.observe(moment, event).is_some();
         match event {
             Event::Refused { batch, code, in_order, .. } => {
+                // A crash took batches before it that were acknowledged.
+                let may_lack = self.ended && self.cached.holds(batch.place);
                 let unfounded = match code {
+                    ErrorCode::OutOfOrderSequenceNumber if may_lack => false,
                     ErrorCode::OutOfOrderSequenceNumber
                     | ErrorCode::UnknownProducerId
                     | ErrorCode::InvalidProducerEpoch => *in_order,

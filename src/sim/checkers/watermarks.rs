@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use super::Checker;
+use super::cached::Cached;
 use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
-use crate::sim::history::{Event, Moment};
+use crate::sim::history::{BatchTag, Event, Moment};
 
 /// See the module.
 #[derive(Default)]
 pub struct Watermarks {
     places: BTreeMap<PartitionId, Place>,
+    cached: Cached,
 }
 
 #[derive(Default)]
@@ -31,6 +33,11 @@ impl Rising {
         if self.0.last().is_none_or(|(_, last)| *last < offset) {
             self.0.push((moment, offset));
         }
+    }
+
+    /// Forgets what was told after `kept`.
+    fn forget_after(&mut self, kept: Moment) {
+        self.0.retain(|(moment, _)| *moment <= kept);
     }
 
     /// The largest that was told up to `asked`.
@@ -75,7 +82,19 @@ impl Checker for Watermarks {
     }
 
     fn observe(&mut self, moment: Moment, event: &Event) -> Result<(), String> {
+        if let Some(kept) = self.cached.observe(moment, event) {
+            for (_, known) in self.places.iter_mut().filter(|(place, _)| self.cached.holds(**place)) {
+                known.high_watermark.forget_after(kept);
+            }
+        }
         let result = match event {
+            Event::Acked { batch: BatchTag { place, .. }, asked, .. }
+            | Event::Read { place, asked, .. }
+            | Event::Listed { place, asked, .. }
+                if self.cached.is_stale(*place, *asked) =>
+            {
+                return Ok(());
+            }
             Event::Acked { batch, base_offset, asked, log_start } => {
                 let place = self.place(batch.place);
                 // Acknowledged is visible.

@@ -9,6 +9,7 @@ fn outcome(plan: &[Planned], fails: bool) -> Outcome {
         violation: fails.then(|| Violation { checker: "a checker", what: String::new() }),
         plan: plan.to_vec(),
         simulated: Duration::ZERO,
+        at_work: Duration::ZERO,
         events: 0,
         hash: 0,
         counts: Counts::default(),

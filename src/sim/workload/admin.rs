@@ -32,6 +32,17 @@ pub struct Style {
     pub deletes_records: bool,
     /// Whether it makes and deletes topics beyond those that stay.
     pub changes_topics: bool,
+    /// `flush.ms` of topics with `write.caching`, if it makes such.
+    pub flush_ms: Option<u64>,
+}
+
+/// A topic to be made.
+#[derive(Clone)]
+struct Wish {
+    name: String,
+    partitions: i32,
+    deletable: bool,
+    caching: bool,
 }
 
 struct Admin {
@@ -40,7 +51,7 @@ struct Admin {
     random: Prng,
     style: Style,
     /// A topic that was asked for and of which it is not known whether it was made.
-    unknown: Option<(String, i32, bool)>,
+    unknown: Option<Wish>,
     made: u32,
 }
 
@@ -105,15 +116,22 @@ impl Admin {
 
     async fn create(&mut self, session: &mut Session, name: String, deletable: bool) -> Result<(), Lost> {
         let partitions = self.random.between(1, 3) as i32;
+        let caching = self.style.flush_ms.is_some() && self.random.one_in(3);
+        self.make(session, Wish { name, partitions, deletable, caching }).await
+    }
+
+    async fn make(&mut self, session: &mut Session, wish: Wish) -> Result<(), Lost> {
         let configs = [
             ("internal.segment.bytes", self.segment_bytes()),
             ("index.interval.bytes", self.random.between(100, 8000).to_string()),
             ("retention.ms", "-1".to_owned()),
             // Wall clocks jump here.
             ("message.timestamp.after.max.ms", i64::MAX.to_string()),
+            ("write.caching", wish.caching.to_string()),
+            ("flush.ms", self.style.flush_ms.map_or(i64::MAX, |ms| ms as i64).to_string()),
         ];
-        let request = requests::create_topic(&name, partitions, &configs);
-        self.unknown = Some((name.clone(), partitions, deletable));
+        let request = requests::create_topic(&wish.name, wish.partitions, &configs);
+        self.unknown = Some(wish);
         let deadline = self.io.now() + PATIENCE;
         let response = session.ask::<CreateTopicsRequest>(requests::CREATE_TOPICS, &request, deadline).await?;
         let answer = response.topics.first().ok_or_else(|| Lost::Malformed("CreateTopics without an answer".into()))?;
@@ -126,32 +144,32 @@ impl Admin {
     }
 
     fn note_made(&mut self, id: Uuid) {
-        let Some((name, partitions, deletable)) = self.unknown.take() else { return };
-        self.scene.record(Event::TopicMade { topic: id, partitions });
-        self.scene.add_topic(KnownTopic { topic: Topic { name, id }, partitions, deletable });
+        let Some(Wish { name, partitions, deletable, caching }) = self.unknown.take() else { return };
+        self.scene.record(Event::TopicMade { topic: id, partitions, caching });
+        self.scene.add_topic(KnownTopic { topic: Topic { name, id }, partitions, deletable, caching });
     }
 
     /// Finds out whether a topic was made. One that is not there may still come, if the request is on its way; so its
     /// name counts as unknown until it is there.
     async fn look_up(&mut self, session: &mut Session) -> Result<(), Lost> {
-        let Some((name, _, deletable)) = self.unknown.clone() else { return Ok(()) };
-        let request = requests::metadata(&name);
+        let Some(wish) = self.unknown.clone() else { return Ok(()) };
+        let request = requests::metadata(&wish.name);
         let deadline = self.io.now() + PATIENCE;
         let response = session.ask::<MetadataRequest>(requests::METADATA, &request, deadline).await?;
         let answer = response.topics.first().ok_or_else(|| Lost::Malformed("Metadata without an answer".into()))?;
         if answer.error_code == 0 {
             let partitions = answer.partitions.len() as i32;
-            self.unknown = Some((name, partitions, deletable));
+            self.unknown = Some(Wish { partitions, ..wish });
             self.note_made(answer.topic_id);
             return Ok(());
         }
         pause(&self.io, &mut self.random).await;
-        if deletable && self.random.one_in(8) {
+        if wish.deletable && self.random.one_in(8) {
             // It is not worth the wait. Should it come after all, nobody uses it.
             self.unknown = None;
             return Ok(());
         }
-        self.create(session, name, deletable).await
+        self.make(session, wish).await
     }
 
     async fn delete(&mut self, session: &mut Session) -> Result<(), Lost> {

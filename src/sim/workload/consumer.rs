@@ -264,6 +264,9 @@ pub(super) fn read_partition(
     for batch in batches(bytes) {
         let (header, batch) = batch.map_err(|why| format!("{place}: {why}"))?;
         check_stored(batch).map_err(|why| format!("{place} at offset {}: {why}", header.base_offset()))?;
+        if header.last_offset() < from {
+            return Err(format!("{place}: a fetch from {from} brought a batch that ends at {}", header.last_offset()));
+        }
         let records = crate::record::records(batch).map_err(|why| format!("{place}: {why}"))?;
         for record in &records {
             let record = record.map_err(|why| format!("{place}: {why}"))?;
