@@ -121,6 +121,8 @@ pub struct Log {
     pub(super) context: Rc<Context>,
     state: RefCell<State>,
     durable_end: Cell<Offset>,
+    /// What clients are told of the log's start while a later one is not durable, so that a crash does not let it go back.
+    told_start: Cell<Option<Offset>>,
     quiet: RefCell<Vec<Waker>>,
     owner: RefCell<Option<Rc<dyn Owner>>>,
 }
@@ -375,8 +377,9 @@ impl State {
         if at_edge { missing } else { block_floor(missing) }
     }
 
-    /// Lets batches go from the front of the tail until at most `bytes_max` are held, as far as they may go.
-    pub fn evict(&mut self, bytes_max: u64) {
+    /// Lets batches go from the front of the tail until at most `bytes_max` are held, as far as they may go: what stands at
+    /// or above `durable_end` is perhaps still on its way to its segment, and with `write.caching` read before that.
+    pub fn evict(&mut self, bytes_max: u64, durable_end: Offset) {
         let mut tail = std::mem::take(&mut self.tail);
         let (mut limit, mut excess) = (None, tail.bytes().saturating_sub(bytes_max));
         tail.evict(|batch| {
@@ -388,7 +391,7 @@ impl State {
                     end
                 }
             };
-            let goes = excess > 0 && batch.end() <= evictable;
+            let goes = excess > 0 && batch.end() <= evictable && batch.next_offset <= durable_end;
             excess = excess.saturating_sub(batch.bytes.len() as u64);
             goes
         });
@@ -397,9 +400,9 @@ impl State {
 
     /// Moves the few batches between `stored` and `end`, which only a checkpoint record and the memory hold, out of the
     /// journal's large blocks.
-    pub fn compact_tail(&mut self, pool: &Pool, stored: u32, end: u32) {
+    pub fn compact_tail(&mut self, pool: &Pool, (stored, end): (u32, u32), durable_end: Offset) {
         let segment = self.edge.segment;
-        self.evict(0);
+        self.evict(0, durable_end);
         // A run may have brought them to the segment meanwhile.
         let first = self.tail.iter().find(|batch| batch.segment == segment && batch.position == stored);
         if stored == end || first.is_none_or(|first| first.bytes.block_bytes() == BLOCK_ALIGN) {
@@ -436,6 +439,7 @@ impl Log {
             context: Rc::clone(context),
             state: RefCell::new(state),
             durable_end: Cell::new(end),
+            told_start: Cell::new(None),
             quiet: RefCell::default(),
             owner: RefCell::default(),
         })
@@ -517,6 +521,11 @@ impl Log {
     /// Offset of the first record.
     pub fn start(&self) -> Offset {
         self.state.borrow().log_start
+    }
+
+    /// The durable start, which is the one to tell clients: a deletion that is on its way to the disk may not come to be.
+    pub fn durable_start(&self) -> Offset {
+        self.told_start.get().unwrap_or_else(|| self.start())
     }
 
     /// Offset after the last record.
@@ -658,9 +667,23 @@ impl Log {
                 Err(error) => return Err(error.into()),
             }
         }
-        if to <= self.start() {
+        if to > self.start() {
+            self.stage_start(to);
+        } else if to <= self.durable_start() {
             return Ok(());
         }
+        if !self.context.journal.settled().await {
+            return Err(AppendError::Offline(self.context.journal.failure().unwrap_or_default()));
+        }
+        let durable = self.durable_start().max(to);
+        self.told_start.set(Some(durable).filter(|durable| *durable < self.start()));
+        self.context.wake_write_back();
+        Ok(())
+    }
+
+    /// Puts the deletion of the records before `to` into the open group.
+    fn stage_start(self: &Rc<Self>, to: Offset) {
+        self.told_start.set(Some(self.durable_start()));
         self.announce();
         self.close_run();
         let end = {
@@ -676,11 +699,6 @@ impl Log {
         };
         self.context.journal.touch(self, end, Urgency::Now);
         self.context.note_append(self, 0);
-        if !self.context.journal.settled().await {
-            return Err(AppendError::Offline(self.context.journal.failure().unwrap_or_default()));
-        }
-        self.context.wake_write_back();
-        Ok(())
     }
 
     /// Whether `bytes` more go to the segment directly.

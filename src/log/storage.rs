@@ -274,7 +274,7 @@ impl Storage {
         let busy = logs.values().filter(|log| log.is_busy()).count().max(1) as u64;
         for log in logs.values() {
             let share = if log.is_busy() { limit / busy } else { 0 };
-            log.state_mut().evict(share);
+            log.state_mut().evict(share, log.durable_end());
         }
     }
 

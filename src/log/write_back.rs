@@ -371,7 +371,7 @@ impl Log {
             let end = captured.edge.start + captured.edge.bytes.len() as u32;
             state.edge = captured.edge;
             state.edge.bytes.truncate((stored - state.edge.start) as usize);
-            state.compact_tail(self.context.io.pool(), stored, end);
+            state.compact_tail(self.context.io.pool(), (stored, end), self.durable_end());
             return;
         }
         for range in &captured.dirty {

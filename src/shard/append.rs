@@ -228,7 +228,7 @@ impl Shard {
         Appended {
             base_offset,
             log_append_time_ms: if append_time { timestamp } else { NO_TIMESTAMP },
-            log_start_offset: self.log().start(),
+            log_start_offset: self.log().durable_start(),
         }
     }
 

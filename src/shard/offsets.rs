@@ -39,7 +39,7 @@ impl Shard {
     pub fn offsets(&self) -> Offsets {
         let high_watermark = self.high_watermark();
         Offsets {
-            log_start: self.log().start(),
+            log_start: self.log().durable_start(),
             log_end: self.log().end(),
             high_watermark,
             last_stable: self.last_stable_offset(),
@@ -101,8 +101,9 @@ impl Shard {
             return Err(ClientError::new(ErrorCode::OffsetOutOfRange, message));
         }
         self.log().delete_before(to).await.map_err(refusal)?;
-        self.aborted().start_at(self.log().start());
-        Ok(self.log().start())
+        let start = self.log().durable_start();
+        self.aborted().start_at(start);
+        Ok(start)
     }
 
     /// Where the largest leader epoch not above `epoch` ends (OffsetForLeaderEpoch, KIP-101 and KIP-320).

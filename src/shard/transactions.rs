@@ -223,7 +223,11 @@ impl Shard {
     }
 
     fn placed_at(&self, base_offset: Offset) -> super::append::Appended {
-        super::append::Appended { base_offset, log_append_time_ms: NO_TIMESTAMP, log_start_offset: self.log().start() }
+        super::append::Appended {
+            base_offset,
+            log_append_time_ms: NO_TIMESTAMP,
+            log_start_offset: self.log().durable_start(),
+        }
     }
 
     /// Takes in a marker that stands at `offset`.

@@ -97,9 +97,8 @@ impl Both {
         if facts.producer_epoch > known.epoch {
             return if first == 0 { Ok(None) } else { Err(ErrorCode::OutOfOrderSequenceNumber) };
         }
-        let recent = known.taken.iter().rev().take(BATCHES_RETAINED);
-        let repeated = recent.filter(|taken| (taken.0, taken.1) == (first, last)).last();
-        if let Some((_, _, offset)) = repeated {
+        let mut recent = known.taken.iter().rev().take(BATCHES_RETAINED);
+        if let Some((_, _, offset)) = recent.find(|taken| (taken.0, taken.1) == (first, last)) {
             return Ok(Some(*offset));
         }
         let (_, before, _) = known.taken.last().expect("an epoch is known by its batches");
