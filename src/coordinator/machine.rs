@@ -105,9 +105,18 @@ pub trait Machine: 'static {
     /// When [`on_time`](Machine::on_time) is to be called next; asked after every call.
     fn next_deadline(&self) -> Option<Instant>;
 
-    /// The records that replay into the present durable state: what a rewritten log begins with.
-    fn snapshot(&self) -> Vec<CoordinatorRecord>;
+    /// The records that replay into the present durable state, pending transactions included: what a rewritten log begins with.
+    ///
+    /// They are not replayed into this machine. After a crash they may be replayed behind the log that they stand for, all of them or
+    /// only the first ones: that must change nothing.
+    fn snapshot(&self) -> Vec<SnapshotRun>;
+}
 
-    /// Whether transactions are pending, so that the log below may not be cut away yet.
-    fn has_pending_transactions(&self) -> bool;
+/// Records of a snapshot that follow each other, and are part of the same transaction or of none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotRun {
+    /// The open transaction that they count with.
+    pub transaction: Option<TransactionOf>,
+    /// The records.
+    pub records: Vec<CoordinatorRecord>,
 }

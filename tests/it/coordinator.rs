@@ -9,7 +9,7 @@ use std::rc::Rc;
 use flumen::base::prng::Prng;
 use flumen::base::time::Instant;
 use flumen::coordinator::machine::{
-    CoordinatorRecord, DECISION_BYTES_MAX, Effects, Machine, ReplyTo, Situation, TransactionOf,
+    CoordinatorRecord, DECISION_BYTES_MAX, Effects, Machine, ReplyTo, Situation, SnapshotRun, TransactionOf,
 };
 use flumen::coordinator::runtime::{CompactionLimits, Coordinator};
 use flumen::io::Handle;
@@ -17,8 +17,10 @@ use flumen::metadata::delta::Changes;
 use flumen::metadata::image::Image;
 use flumen::model::error_code::ErrorCode;
 use flumen::model::ids::{PartitionId, Uuid};
-use flumen::shard::{ShardSettings, Shards, StorageConfig, recover, start};
+use flumen::shard::{Shard, ShardSettings, Shards, StorageConfig, recover, start};
 use flumen::sim::{MachineConfig, PowerCut, World};
+
+mod offsets;
 
 const PARTITION: PartitionId = PartitionId { topic: Uuid::from_u128(7), index: 0 };
 const KEYS: u64 = 20;
@@ -108,16 +110,12 @@ impl Machine for Tally {
         self.due
     }
 
-    fn snapshot(&self) -> Vec<CoordinatorRecord> {
+    fn snapshot(&self) -> Vec<SnapshotRun> {
         let record = |(key, value): (&u8, &u64)| CoordinatorRecord {
             key: vec![*key],
             value: Some(value.to_be_bytes().to_vec()),
         };
-        self.counts.iter().map(record).collect()
-    }
-
-    fn has_pending_transactions(&self) -> bool {
-        false
+        vec![SnapshotRun { transaction: None, records: self.counts.iter().map(record).collect() }]
     }
 }
 
@@ -155,15 +153,18 @@ async fn open(io: &Handle) -> Shards {
     start(io, config(), part).await.expect("a storage")
 }
 
-fn coordinator(io: &Handle, shards: &Shards, compaction: CompactionLimits) -> Rc<Coordinator<Tally>> {
+fn shard(shards: &Shards) -> Rc<Shard> {
     let settings = ShardSettings {
         message_bytes_max: DECISION_BYTES_MAX,
         compacted: true,
         uses_reserve: true,
         ..ShardSettings::default()
     };
-    let shard = shards.open(PARTITION, "tally-0", settings, 0);
-    let image = Rc::new(Image::empty());
+    shards.open(PARTITION, "tally-0", settings, 0)
+}
+
+fn coordinator(io: &Handle, shards: &Shards, compaction: CompactionLimits) -> Rc<Coordinator<Tally>> {
+    let (shard, image) = (shard(shards), Rc::new(Image::empty()));
     Coordinator::start(io, shard, "tally-0".to_owned(), image, compaction, Box::new(|_| Tally::default()))
 }
 

@@ -1,16 +1,19 @@
 //! Committed offsets, and those that wait for the end of a transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
 
+use super::groups::GROUPS_MAX;
 use super::machine::{Caller, Committer, GroupMachine, Reply};
 use super::membership::fencing::Expiry;
 use super::offset_record::{CommittedOffset, OffsetKey};
 use crate::base::time::Instant;
-use crate::coordinator::machine::{CoordinatorRecord, DECISION_BYTES_MAX, Effects, ReplyTo, Situation, TransactionOf};
+use crate::coordinator::machine::{
+    CoordinatorRecord, DECISION_BYTES_MAX, Effects, ReplyTo, Situation, SnapshotRun, TransactionOf,
+};
 use crate::metadata::image::Image;
 use crate::model::error_code::{ClientError, ErrorCode};
-use crate::model::ids::{PartitionIndex, ProducerId, TopicId};
+use crate::model::ids::{PartitionIndex, ProducerEpoch, ProducerId, TopicId};
 use crate::model::offset::{NO_LEADER_EPOCH, Offset, Timestamp};
 use crate::protocol::StrBytes;
 use crate::protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
@@ -49,12 +52,19 @@ type ByPartition = BTreeMap<PartitionIndex, Entry>;
 type ByTopic = BTreeMap<String, ByPartition>;
 type ByGroup = BTreeMap<String, ByTopic>;
 
+/// Offsets of an open transaction.
+#[derive(Debug)]
+struct Pending {
+    producer_epoch: ProducerEpoch,
+    groups: ByGroup,
+}
+
 /// The offsets of the groups of one partition.
 #[derive(Default)]
 pub struct Offsets {
     committed: ByGroup,
     /// Offsets of open transactions, by producer.
-    pending: BTreeMap<ProducerId, ByGroup>,
+    pending: BTreeMap<ProducerId, Pending>,
     /// Records replayed so far.
     replayed: u64,
     expiry_due: Option<Instant>,
@@ -66,7 +76,9 @@ fn entry<'a>(groups: &'a ByGroup, key: &OffsetKey<'_>) -> Option<&'a Entry> {
     groups.get(key.group)?.get(key.topic)?.get(&key.partition)
 }
 
-fn put(groups: &mut ByGroup, key: &OffsetKey<'_>, entry: Entry) {
+/// Puts an offset in its place. One that is there already, to the millisecond, keeps its place in the order: it comes from a
+/// snapshot that a crash has left behind the log which it stands for.
+fn put(groups: &mut ByGroup, key: &OffsetKey<'_>, new: Entry) {
     // Looked up before it is named: most commits are of offsets that are there.
     if !groups.contains_key(key.group) {
         groups.insert(key.group.to_owned(), ByTopic::new());
@@ -75,7 +87,13 @@ fn put(groups: &mut ByGroup, key: &OffsetKey<'_>, entry: Entry) {
     if !topics.contains_key(key.topic) {
         topics.insert(key.topic.to_owned(), ByPartition::new());
     }
-    topics.get_mut(key.topic).expect("just made").insert(key.partition, entry);
+    match topics.get_mut(key.topic).expect("just made").entry(key.partition) {
+        btree_map::Entry::Vacant(vacant) => {
+            vacant.insert(new);
+        }
+        btree_map::Entry::Occupied(known) if known.get().committed == new.committed => {}
+        btree_map::Entry::Occupied(mut known) => *known.get_mut() = new,
+    }
 }
 
 fn remove(groups: &mut ByGroup, key: &OffsetKey<'_>) {
@@ -120,16 +138,19 @@ impl Offsets {
             }
             (Some(value), Some(transaction)) => {
                 let committed = CommittedOffset::decode(value)?;
-                let pending = self.pending.entry(transaction.producer_id).or_default();
-                put(pending, &key, Entry { committed, at });
+                let TransactionOf { producer_id, producer_epoch } = transaction;
+                let fresh = || Pending { producer_epoch, groups: ByGroup::new() };
+                let pending = self.pending.entry(producer_id).or_insert_with(fresh);
+                pending.producer_epoch = producer_epoch;
+                put(&mut pending.groups, &key, Entry { committed, at });
             }
             (None, _) => {
                 // A tombstone ends what is pending, too: the group or the topic is gone.
                 remove(&mut self.committed, &key);
                 for pending in self.pending.values_mut() {
-                    remove(pending, &key);
+                    remove(&mut pending.groups, &key);
                 }
-                self.pending.retain(|_, pending| !pending.is_empty());
+                self.pending.retain(|_, pending| !pending.groups.is_empty());
             }
         }
         Ok(())
@@ -141,7 +162,7 @@ impl Offsets {
         if !is_committed {
             return;
         }
-        for (key, pending) in entries(&pending) {
+        for (key, pending) in entries(&pending.groups) {
             // A commit outside the transaction that came later stays.
             if entry(&self.committed, &key).is_none_or(|known| known.at < pending.at) {
                 put(&mut self.committed, &key, pending.clone());
@@ -149,28 +170,54 @@ impl Offsets {
         }
     }
 
-    /// Whether transactions are open.
-    pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
     /// Whether a transaction is open that commits offsets of the group.
     pub fn has_pending_of(&self, group: &str) -> bool {
-        self.pending.values().any(|groups| groups.contains_key(group))
+        self.pending.values().any(|pending| pending.groups.contains_key(group))
     }
 
     fn is_pending(&self, key: &OffsetKey<'_>) -> bool {
-        self.pending.values().any(|groups| entry(groups, key).is_some())
+        self.pending.values().any(|pending| entry(&pending.groups, key).is_some())
     }
 
-    /// The records of everything that is committed.
-    pub fn snapshot(&self) -> Vec<CoordinatorRecord> {
-        entries(&self.committed).map(|(key, entry)| key.commit(&entry.committed)).collect()
+    /// The records of everything that is committed, and of what is pending, in the order in which they came where a transaction
+    /// has a part in it: which of two commits of a partition counts depends on it.
+    pub fn snapshot(&self) -> Vec<SnapshotRun> {
+        let pending: Vec<(TransactionOf, OffsetKey<'_>, &Entry)> = self
+            .pending
+            .iter()
+            .flat_map(|(producer_id, pending)| {
+                let transaction = TransactionOf { producer_id: *producer_id, producer_epoch: pending.producer_epoch };
+                entries(&pending.groups).map(move |(key, entry)| (transaction, key, entry))
+            })
+            .collect();
+        let (mut in_order, mut rest) = (Vec::new(), Vec::new());
+        let contended: BTreeSet<(&str, &str, PartitionIndex)> =
+            pending.iter().map(|(_, key, _)| (key.group, key.topic, key.partition)).collect();
+        for (key, entry) in entries(&self.committed) {
+            if contended.contains(&(key.group, key.topic, key.partition)) {
+                in_order.push((entry.at, None, key.commit(&entry.committed)));
+            } else {
+                rest.push(key.commit(&entry.committed));
+            }
+        }
+        let open = pending
+            .iter()
+            .map(|(transaction, key, entry)| (entry.at, Some(*transaction), key.commit(&entry.committed)));
+        in_order.extend(open);
+        in_order.sort_by_key(|(at, ..)| *at);
+        let mut runs = vec![SnapshotRun { transaction: None, records: rest }];
+        for (_, transaction, record) in in_order {
+            if runs.last().is_none_or(|last| last.transaction != transaction) {
+                runs.push(SnapshotRun { transaction, records: Vec::new() });
+            }
+            runs.last_mut().expect("just made").records.push(record);
+        }
+        runs
     }
 
     /// Whether the group has offsets, committed or pending.
     pub fn has_group(&self, group: &str) -> bool {
-        self.committed.contains_key(group) || self.pending.values().any(|groups| groups.contains_key(group))
+        self.committed.contains_key(group) || self.pending.values().any(|pending| pending.groups.contains_key(group))
     }
 
     /// The groups that have committed offsets.
@@ -230,7 +277,7 @@ impl Offsets {
     }
 
     fn tombstones(&self, wanted: impl Fn(&OffsetKey<'_>) -> bool) -> Vec<CoordinatorRecord> {
-        let pending = self.pending.values().flat_map(entries);
+        let pending = self.pending.values().flat_map(|pending| entries(&pending.groups));
         let keys = entries(&self.committed).chain(pending).map(|(key, _)| key).filter(|key| wanted(key));
         let mut records: Vec<CoordinatorRecord> = keys.map(|key| key.tombstone()).collect();
         records.sort_by(|left, right| left.key.cmp(&right.key));
@@ -307,6 +354,7 @@ impl Offsets {
 
 /// A partition of a commit, whichever API it came by.
 struct Commit<'a> {
+    topic: &'a str,
     partition: PartitionIndex,
     offset: Offset,
     leader_epoch: i32,
@@ -338,7 +386,7 @@ impl Commits<'_> {
     }
 
     /// Adds the record of one commit, unless it is refused.
-    fn add(&mut self, topic: &str, commit: &Commit<'_>) -> ErrorCode {
+    fn add(&mut self, commit: &Commit<'_>) -> ErrorCode {
         let metadata = commit.metadata.unwrap_or_default();
         // Kafka counts Java's characters and calls them bytes.
         if metadata.encode_utf16().count() > self.metadata_bytes_max {
@@ -350,13 +398,14 @@ impl Commits<'_> {
             metadata: metadata.into(),
             commit_ms: self.wall_ms,
             expire_ms: self.expire_ms,
-            topic_id: self.image.topic(topic).map_or(TopicId::nil(), |topic| topic.id),
+            topic_id: self.image.topic(commit.topic).map_or(TopicId::nil(), |topic| topic.id),
         };
         if self.bytes > COMMIT_BYTES_MAX {
             // It will be refused as a whole.
             return ErrorCode::InvalidCommitOffsetSize;
         }
-        let record = OffsetKey { group: self.group, topic, partition: commit.partition }.commit(&committed);
+        let record =
+            OffsetKey { group: self.group, topic: commit.topic, partition: commit.partition }.commit(&committed);
         self.bytes += RECORD_OVERHEAD_BYTES + record.key.len() + record.value.as_ref().map_or(0, Vec::len);
         self.records.push(record);
         ErrorCode::None
@@ -391,22 +440,21 @@ impl GroupMachine {
             in_transaction: false,
             api_version: caller.api_version,
         };
-        let partitions = request.topics.iter().flat_map(|topic| {
-            topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index))
+        let commits = request.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| Commit {
+                topic: &topic.name.0,
+                partition: partition.partition_index,
+                offset: partition.committed_offset,
+                leader_epoch: partition.committed_leader_epoch,
+                metadata: partition.committed_metadata.as_deref(),
+            })
         });
-        if let Err(error) = self.check_commit(situation, &committer, partitions) {
-            return Effects::reply(to, Reply::OffsetCommit(Err(error)));
-        }
-        let mut commits = self.commits(situation, &request.group_id.0, request.retention_time_ms);
+        let (records, mut codes) = match self.records_of(situation, &committer, request.retention_time_ms, commits) {
+            Ok((records, codes)) => (records, codes.into_iter()),
+            Err(error) => return Effects::reply(to, Reply::OffsetCommit(Err(error))),
+        };
         let topics = request.topics.iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|partition| {
-                let commit = Commit {
-                    partition: partition.partition_index,
-                    offset: partition.committed_offset,
-                    leader_epoch: partition.committed_leader_epoch,
-                    metadata: partition.committed_metadata.as_deref(),
-                };
-                let code = commits.add(&topic.name.0, &commit);
+            let partitions = topic.partitions.iter().zip(&mut codes).map(|(partition, code)| {
                 OffsetCommitResponsePartition::default()
                     .with_partition_index(partition.partition_index)
                     .with_error_code(code.code())
@@ -418,10 +466,7 @@ impl GroupMachine {
                 .with_partitions(partitions)
         });
         let response = OffsetCommitResponse::default().with_topics(topics.collect());
-        if let Err(error) = commits.check_size() {
-            return Effects::reply(to, Reply::OffsetCommit(Err(error)));
-        }
-        Effects { records: commits.records, transaction: None, replies: vec![(to, Reply::OffsetCommit(Ok(response)))] }
+        Effects { records, transaction: None, replies: vec![(to, Reply::OffsetCommit(Ok(response)))] }
     }
 
     pub(super) fn commit_offsets_in_transaction(
@@ -439,22 +484,21 @@ impl GroupMachine {
             in_transaction: true,
             api_version: caller.api_version,
         };
-        let partitions = request.topics.iter().flat_map(|topic| {
-            topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index))
+        let commits = request.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| Commit {
+                topic: &topic.name.0,
+                partition: partition.partition_index,
+                offset: partition.committed_offset,
+                leader_epoch: partition.committed_leader_epoch,
+                metadata: partition.committed_metadata.as_deref(),
+            })
         });
-        if let Err(error) = self.check_commit(situation, &committer, partitions) {
-            return Effects::reply(to, Reply::TxnOffsetCommit(Err(in_transaction(error))));
-        }
-        let mut commits = self.commits(situation, &request.group_id.0, DEFAULT_RETENTION);
+        let (records, mut codes) = match self.records_of(situation, &committer, DEFAULT_RETENTION, commits) {
+            Ok((records, codes)) => (records, codes.into_iter()),
+            Err(error) => return Effects::reply(to, Reply::TxnOffsetCommit(Err(in_transaction(error)))),
+        };
         let topics = request.topics.iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|partition| {
-                let commit = Commit {
-                    partition: partition.partition_index,
-                    offset: partition.committed_offset,
-                    leader_epoch: partition.committed_leader_epoch,
-                    metadata: partition.committed_metadata.as_deref(),
-                };
-                let code = commits.add(&topic.name.0, &commit);
+            let partitions = topic.partitions.iter().zip(&mut codes).map(|(partition, code)| {
                 TxnOffsetCommitResponsePartition::default()
                     .with_partition_index(partition.partition_index)
                     .with_error_code(code.code())
@@ -463,15 +507,26 @@ impl GroupMachine {
             TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
         });
         let response = TxnOffsetCommitResponse::default().with_topics(topics.collect());
-        if let Err(error) = commits.check_size() {
-            return Effects::reply(to, Reply::TxnOffsetCommit(Err(error)));
-        }
         let transaction = TransactionOf { producer_id: request.producer_id.0, producer_epoch: request.producer_epoch };
-        Effects {
-            records: commits.records,
-            transaction: Some(transaction),
-            replies: vec![(to, Reply::TxnOffsetCommit(Ok(response)))],
-        }
+        Effects { records, transaction: Some(transaction), replies: vec![(to, Reply::TxnOffsetCommit(Ok(response)))] }
+    }
+
+    /// The records of the commits of a request, whichever API it came by, and what each is answered.
+    ///
+    /// # Errors
+    /// Why all of them are refused.
+    fn records_of<'a>(
+        &mut self,
+        situation: &Situation<'_>,
+        committer: &Committer<'_>,
+        retention_ms: i64,
+        commits: impl Iterator<Item = Commit<'a>> + Clone,
+    ) -> Result<(Vec<CoordinatorRecord>, Vec<ErrorCode>), ClientError> {
+        self.check_commit(situation, committer, commits.clone().map(|commit| (commit.topic, commit.partition)))?;
+        let mut written = self.commits(situation, committer.group, retention_ms);
+        let codes = commits.map(|commit| written.add(&commit)).collect();
+        written.check_size()?;
+        Ok((written.records, codes))
     }
 
     pub(super) fn delete_offsets(&self, request: &OffsetDeleteRequest, to: ReplyTo) -> Effects<Reply> {
@@ -525,6 +580,11 @@ impl GroupMachine {
         mut partitions: impl Iterator<Item = (&'a str, PartitionIndex)>,
     ) -> Result<(), ClientError> {
         let right = self.groups.check_commit(situation, committer)?;
+        let is_known = self.groups.get(committer.group).is_some() || self.offsets.has_group(committer.group);
+        if !is_known && self.offsets.committed.len().max(self.groups.len()) >= GROUPS_MAX {
+            let message = format!("the coordinator has {GROUPS_MAX} groups: delete some that are not used");
+            return Err(ClientError::new(ErrorCode::PolicyViolation, message));
+        }
         partitions.try_for_each(|(topic, index)| {
             let topic = situation.image.topic(topic).map_or(TopicId::nil(), |topic| topic.id);
             right.check(topic, index)

@@ -7,7 +7,7 @@ use super::held::{Held, Release};
 use super::{Coordinator, Stage, encode};
 use crate::coordinator::machine::{DECISION_BYTES_MAX, Machine};
 use crate::model::offset::Offset;
-use crate::shard::{Acks, Append};
+use crate::shard::Append;
 
 /// When a log is long enough to be rewritten.
 #[derive(Clone, Copy, Debug)]
@@ -64,21 +64,17 @@ impl Growth {
 }
 
 impl<M: Machine> Coordinator<M> {
-    /// Begins a snapshot if the log has grown enough for it, and no transaction is pending: its records lie in the log alone.
+    /// Begins a snapshot if the log has grown enough for it. Records of open transactions are in it, as part of these
+    /// transactions, so that a log in which they never all end at once stays short too.
     pub(super) fn compact_if_grown(&self) {
-        let records = {
+        let snapshot = {
             let state = self.state.borrow();
             match &state.stage {
-                Stage::Active(machine) if state.growth.is_due(self.compaction) => {
-                    if machine.has_pending_transactions() {
-                        return;
-                    }
-                    machine.snapshot()
-                }
+                Stage::Active(machine) if state.growth.is_due(self.compaction) => machine.snapshot(),
                 _ => return,
             }
         };
-        let batches = encode::batches(&records, SNAPSHOT_BATCH_BYTES, self.io.wall_ms());
+        let batches = encode::batches(&snapshot, SNAPSHOT_BATCH_BYTES, self.io.wall_ms());
         let bytes: u64 = batches.iter().map(|batch| batch.len() as u64).sum();
         {
             let mut state = self.state.borrow_mut();
@@ -101,7 +97,7 @@ impl<M: Machine> Coordinator<M> {
             growth.bytes += bytes;
         }
         for (at, batch) in batches.iter().enumerate() {
-            let append = match self.shard.append(batch, Acks::All) {
+            let append = match self.append(batch) {
                 // What is in the log of the snapshot already says nothing new.
                 Append::Done(Some(Err(error))) => {
                     tracing::warn!(coordinator = self.name, %error, "the log could not be rewritten");

@@ -1,9 +1,12 @@
 //! A decision's records as a batch.
 
-use crate::coordinator::machine::{CoordinatorRecord, TransactionOf};
+use crate::coordinator::machine::{CoordinatorRecord, SnapshotRun, TransactionOf};
 use crate::model::ids::NO_SEQUENCE;
 use crate::model::offset::Timestamp;
 use crate::record::BatchBuilder;
+
+/// Bytes of a record beside its key and value: lengths, attributes, time, offset, no headers.
+const RECORD_OVERHEAD_BYTES: usize = 24;
 
 /// The batch of `records`, which are not empty; part of a transaction if they are.
 pub(super) fn batch(records: &[CoordinatorRecord], transaction: Option<TransactionOf>, wall_ms: Timestamp) -> Vec<u8> {
@@ -19,18 +22,21 @@ pub(super) fn batch(records: &[CoordinatorRecord], transaction: Option<Transacti
 }
 
 /// The batches of a snapshot, none larger than it has to be to hold a record of `bytes_max`.
-pub(super) fn batches(records: &[CoordinatorRecord], bytes_max: usize, wall_ms: Timestamp) -> Vec<Vec<u8>> {
+pub(super) fn batches(snapshot: &[SnapshotRun], bytes_max: usize, wall_ms: Timestamp) -> Vec<Vec<u8>> {
     let mut batches = Vec::new();
-    let mut current = BatchBuilder::new();
-    for record in records {
-        let bytes = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
-        if current.records_count() > 0 && current.uncompressed_bytes() + bytes > bytes_max {
-            batches.push(std::mem::take(&mut current).build(0));
+    for SnapshotRun { transaction, records } in snapshot {
+        let (mut from, mut bytes) = (0, 0);
+        for (at, record) in records.iter().enumerate() {
+            let more = record.key.len() + record.value.as_ref().map_or(0, Vec::len) + RECORD_OVERHEAD_BYTES;
+            if at > from && bytes + more > bytes_max {
+                batches.push(batch(&records[from..at], *transaction, wall_ms));
+                (from, bytes) = (at, 0);
+            }
+            bytes += more;
         }
-        current.append(wall_ms, Some(&record.key), record.value.as_deref(), &[]);
-    }
-    if current.records_count() > 0 {
-        batches.push(current.build(0));
+        if from < records.len() {
+            batches.push(batch(&records[from..], *transaction, wall_ms));
+        }
     }
     batches
 }
