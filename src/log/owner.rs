@@ -79,6 +79,19 @@ impl Log {
         Ok(file::read_whole(&self.context.io, &path, u64::from(u32::MAX)).await?.unwrap_or_default())
     }
 
+    /// Writes what a companion file begins with, durably, in place of what stands there; its name too.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn repair_companion(&self, segment: Offset, bytes: &[u8]) -> Result<()> {
+        let (io, directory) = (&self.context.io, &self.context.directory);
+        let path = directory.path(self.name(), segment, Kind::TransactionIndex);
+        let file = File::open(io, &path, OpenMode { write: true, create: true, ..OpenMode::default() }).await?;
+        file::append_copied(io, &file, 0, bytes).await?;
+        file.sync(io, false).await?;
+        file::sync_directory(io, &directory.partition_path(self.name())).await
+    }
+
     /// Adds to a companion file, durably; its name too.
     pub(super) async fn write_companion(&self, companion: &Companion) -> Result<()> {
         let (io, directory) = (&self.context.io, &self.context.directory);

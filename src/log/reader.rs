@@ -239,7 +239,8 @@ impl Log {
     async fn start_of(self: &Rc<Self>, from: Offset) -> Result<Start, ReadError> {
         let segment = {
             let state = self.state();
-            if from < state.log_start || from >= state.end() {
+            // What lies before the log's start in its oldest segment is there for who replays it; clients are not let so far.
+            if state.segments.first().is_none_or(|oldest| from < oldest.base) || from >= state.end() {
                 return Err(ReadError::OutOfRange);
             }
             // The offsets of a segment may end before the next one's base (compaction); then the next one has it.

@@ -102,7 +102,8 @@ impl Shard {
         }
         self.log().delete_before(to).await.map_err(refusal)?;
         let start = self.log().durable_start();
-        self.aborted().start_at(start);
+        let oldest = self.log().segments_from(0).first().map_or(0, |(base, _)| *base);
+        self.aborted().start_at(start, oldest);
         Ok(start)
     }
 

@@ -1,5 +1,12 @@
 //! Batches that are in the log already, taken in again: after a start, and after a cut.
 
+use std::rc::Rc;
+
+use super::read::client_error;
+use crate::log::Log;
+use crate::model::error_code::ClientError;
+use crate::model::offset::Offset;
+use crate::producer::snapshot;
 use crate::producer::state::{BatchFacts, MarkerFacts, ProducerStates};
 use crate::producer::transaction_index::AbortedTransaction;
 use crate::producer::transactions::{Outcome, Transactions};
@@ -20,6 +27,33 @@ impl Replayed {
     pub fn from(producers: ProducerStates) -> Replayed {
         let open = Transactions::restore(producers.open_transactions());
         Replayed { producers, open, aborted: Vec::new() }
+    }
+
+    /// The producers as of `end`: from the latest snapshot at or before `snapshot_at_most` that can be read, and the batches since,
+    /// those before the log's start in its oldest segment too: a transaction may have begun or ended there.
+    ///
+    /// # Errors
+    /// What the log cannot be read for.
+    pub async fn as_of(log: &Rc<Log>, snapshot_at_most: Offset, end: Offset) -> Result<Replayed, ClientError> {
+        let oldest = log.segments_from(0).first().map_or(end, |(base, _)| *base);
+        let (mut producers, mut from) = (ProducerStates::new(), oldest);
+        if end <= log.start() {
+            return Ok(Replayed::from(producers));
+        }
+        let mut below = snapshot_at_most;
+        while let Some((base, content)) = log.snapshot_before(below).await {
+            match snapshot::decode(&content) {
+                Ok(decoded) => {
+                    (producers, from) = (decoded, base);
+                    break;
+                }
+                Err(corrupt) => tracing::warn!("the producers' snapshot of {} at {base}: {corrupt}", log.name()),
+            }
+            below = base - 1;
+        }
+        let mut replayed = Replayed::from(producers);
+        log.batches_between(from, end, |batch| replayed.take(batch)).await.map_err(client_error)?;
+        Ok(replayed)
     }
 
     /// Takes in the next batch.

@@ -2,15 +2,13 @@
 
 use std::rc::Rc;
 
+use super::aborted::Remaining;
 use super::append::gone;
 use super::read::client_error;
 use super::replay::Replayed;
 use super::shard::Shard;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::offset::Offset;
-use crate::producer::kept::Filed;
-use crate::producer::snapshot;
-use crate::producer::state::ProducerStates;
 
 impl Shard {
     /// Cuts the partition, durably, so that no record at or behind `to` is left, and gives the log end offset after that.
@@ -26,9 +24,11 @@ impl Shard {
             return Err(ClientError::new(ErrorCode::OffsetOutOfRange, message));
         }
         let Some(cut) = self.log().cut_before(to).await.map_err(client_error)? else { return Ok(self.log().end()) };
-        let replayed = self.producers_as_of(cut.end()).await?;
-        let filed = self.aborted().filed_as_of(self.log(), cut.end()).await?;
-        let cut_off = || self.cut_off(cut.end(), replayed, filed);
+        let mut replayed = Replayed::as_of(self.log(), cut.end(), cut.end()).await?;
+        // What ended after the cut is open again; nobody has read beyond the high watermark, which is what is left.
+        replayed.open.advance(cut.end());
+        let aborted = self.aborted().as_of(self.log(), cut.end()).await?;
+        let cut_off = || self.cut_off(cut.end(), replayed, aborted);
         self.storage().truncate(self.log(), &cut, cut_off).await.map_err(|error| {
             let message = format!("the log could not be cut at offset {}: {error}", cut.end());
             ClientError::new(ErrorCode::KafkaStorageError, message)
@@ -36,36 +36,12 @@ impl Shard {
         Ok(cut.end())
     }
 
-    /// The producers as of `end`: from the latest snapshot before it that can be read, and the batches since.
-    async fn producers_as_of(self: &Rc<Self>, end: Offset) -> Result<Replayed, ClientError> {
-        let (mut producers, mut from) = (ProducerStates::new(), self.log().start());
-        if end <= from {
-            return Ok(Replayed::from(producers));
-        }
-        let mut below = end;
-        while let Some((base, content)) = self.log().snapshot_before(below).await {
-            match snapshot::decode(&content) {
-                Ok(decoded) => {
-                    (producers, from) = (decoded, from.max(base));
-                    break;
-                }
-                Err(corrupt) => tracing::warn!("the producers' snapshot of {} at {base}: {corrupt}", self.id()),
-            }
-            below = base - 1;
-        }
-        let mut replayed = Replayed::from(producers);
-        self.log().batches_between(from, end, |batch| replayed.take(batch)).await.map_err(client_error)?;
-        // What ended after the cut is open again; nobody has read beyond the high watermark, which is what is left.
-        replayed.open.advance(end);
-        Ok(replayed)
-    }
-
     /// What follows from a cut, before anything else is appended.
-    fn cut_off(&self, end: Offset, replayed: Replayed, filed: Filed) {
+    fn cut_off(&self, end: Offset, replayed: Replayed, aborted: Remaining) {
         *self.producers().borrow_mut() = replayed.producers;
         self.close_transactions();
         self.transactions().borrow_mut().open = replayed.open;
-        self.aborted().cut_off(end, filed);
+        self.aborted().cut_off(aborted);
         self.retreat(end);
         self.parked().borrow_mut().clear();
         self.waiters().fail(&gone());

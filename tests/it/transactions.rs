@@ -1,6 +1,6 @@
 //! Transactions of partitions in the simulated world: producers open, commit and abort them, the machine loses power or the
-//! process is killed or stopped, segments roll and records are deleted; after each start the last stable offset and the list
-//! of aborted transactions are, at every offset, what follows from the batches in the log.
+//! process is killed or stopped, segments roll, records are deleted, the log is cut; after each start and each cut the last stable
+//! offset and the list of aborted transactions are, at every offset, what follows from the batches in the log.
 
 use core::time::Duration;
 use std::cell::RefCell;
@@ -54,6 +54,7 @@ struct Oracle {
     acked: BTreeMap<Offset, (i64, i16, bool)>,
     random: Option<Prng>,
     starts: usize,
+    cuts: u64,
     lists_checked: u64,
     aborted_listed: u64,
 }
@@ -184,15 +185,22 @@ struct Producer {
     open: bool,
 }
 
+/// What the partition knows of the producers: an epoch went up with the last marker, if there was one.
+fn known(shard: &Rc<Shard>) -> BTreeMap<i64, Producer> {
+    let described = shard.describe_producers().into_iter().map(|known| {
+        let open = known.transaction_first_offset.is_some();
+        (known.producer_id, Producer { epoch: known.producer_epoch, sequence: known.last_sequence + 1, open })
+    });
+    described.collect()
+}
+
 /// One producer after the other does something, as its coordinator would have it.
 async fn drive(io: Handle, shard: Rc<Shard>, oracle: Shared) {
-    let mut producers = BTreeMap::<i64, Producer>::new();
-    for known in shard.describe_producers() {
-        let open = known.transaction_first_offset.is_some();
-        // Its epoch went up with the last marker, if there was one; an open transaction is aborted by the coordinator.
-        let producer = Producer { epoch: known.producer_epoch, sequence: known.last_sequence + 1, open };
-        producers.insert(known.producer_id, producer);
-        if open && !end(&shard, &oracle, known.producer_id, &mut producers, false).await {
+    let mut producers = known(&shard);
+    let open: Vec<i64> = producers.iter().filter(|(_, producer)| producer.open).map(|(id, _)| *id).collect();
+    for id in open {
+        // It is aborted by the coordinator.
+        if !end(&shard, &oracle, id, &mut producers, false).await {
             return;
         }
     }
@@ -206,6 +214,11 @@ async fn drive(io: Handle, shard: Rc<Shard>, oracle: Shared) {
         let goes_on = match action {
             0..=7 if open => end(&shard, &oracle, id, &mut producers, action < 4).await,
             8 => delete(&io, &shard, &oracle).await,
+            9 if bytes < 300 => {
+                let cut = cut(&shard, &oracle).await;
+                producers = known(&shard);
+                cut
+            }
             9..=12 => {
                 let batch = BatchBuilder::new();
                 append_plain(&io, &shard, batch, bytes).await
@@ -284,6 +297,31 @@ async fn delete(io: &Handle, shard: &Rc<Shard>, oracle: &Shared) -> bool {
     is_on(shard.delete_records(before).await.map(|_| ()))
 }
 
+/// Cuts the log anywhere, near its end more often than not. What ended behind the cut is open again.
+async fn cut(shard: &Rc<Shard>, oracle: &Shared) -> bool {
+    let offsets = shard.offsets();
+    let to = {
+        let mut oracle = oracle.borrow_mut();
+        let length = (offsets.log_end - offsets.log_start) as u64;
+        let random = oracle.random();
+        let most = if random.one_in(3) { length } else { length.min(60) };
+        let to = offsets.log_end - random.below(most + 1) as i64;
+        // Nobody is told any more that they are there, whether or not the cut comes to its end.
+        oracle.acked.split_off(&to);
+        to
+    };
+    if to <= offsets.log_start {
+        oracle.borrow_mut().history.clear();
+    }
+    match shard.truncate(to).await {
+        Ok(_) => {}
+        Err(error) => return is_on(Err(error)),
+    }
+    oracle.borrow_mut().cuts += 1;
+    check(shard, oracle).await;
+    true
+}
+
 async fn broker(io: Handle, oracle: Shared) {
     let shards = open(&io).await;
     let settings = ShardSettings { segment_bytes: 30 << 10, index_interval_bytes: 1000, ..ShardSettings::default() };
@@ -295,7 +333,7 @@ async fn broker(io: Handle, oracle: Shared) {
     shards.shutdown().await.expect("a clean stop");
 }
 
-fn run(seed: u64) -> (u64, u64) {
+fn run(seed: u64) -> [u64; 3] {
     let mut world = World::new(seed);
     let machine = world.machine(&MachineConfig::default());
     let oracle = Shared::default();
@@ -322,15 +360,16 @@ fn run(seed: u64) -> (u64, u64) {
     }
     assert!(world.run_until(Duration::from_secs(120), |_| oracle.borrow().starts == ROUNDS + 1));
     let oracle = oracle.borrow();
-    (oracle.lists_checked, oracle.aborted_listed)
+    [oracle.lists_checked, oracle.aborted_listed, oracle.cuts]
 }
 
 #[test]
 fn aborted_transactions_and_the_last_stable_offset_survive_every_end() {
-    let (mut lists, mut listed) = (0, 0);
+    let (mut lists, mut listed, mut cuts) = (0, 0, 0);
     for seed in 0..12 {
-        let (checked, aborted) = run(seed);
-        (lists, listed) = (lists + checked, listed + aborted);
+        let [checked, aborted, cut] = run(seed);
+        (lists, listed, cuts) = (lists + checked, listed + aborted, cuts + cut);
     }
     assert!(lists > 1_000 && listed > 1_000, "{lists} lists were checked, and they named {listed} transactions");
+    assert!(cuts > 30, "the log was cut {cuts} times");
 }

@@ -1,5 +1,4 @@
 use super::{Aborted, RECENT_MAX};
-use crate::producer::kept::Filed;
 use crate::producer::transaction_index::{AbortedTransaction, ENTRY_BYTES, TransactionIndex};
 
 fn aborted(first_offset: i64, last_offset: i64) -> AbortedTransaction {
@@ -17,7 +16,8 @@ fn closed_segments_go_to_their_files_and_the_active_one_stays() {
     let places: Vec<_> = companions.iter().map(|one| (one.segment, one.at, one.bytes.len(), one.below)).collect();
     assert_eq!(places, [(0, 0, ENTRY_BYTES, 10), (10, 0, ENTRY_BYTES, 20)]);
     kept.companions_written(&companions);
-    assert_eq!(kept.filed(), Filed { below: 20, segment: 10, bytes: ENTRY_BYTES as u64 });
+    let files: Vec<_> = kept.filed().segments.iter().map(|file| (file.base, file.bytes)).collect();
+    assert_eq!((kept.filed().below, files), (20, vec![(0, ENTRY_BYTES as u64), (10, ENTRY_BYTES as u64)]));
     assert_eq!(kept.recent().entries(), [aborted(24, 25)]);
     assert!(kept.companions(&segments, false).is_empty());
 }

@@ -8,10 +8,12 @@ use flumen::protocol::messages::ListOffsetsRequest;
 use flumen::protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::client::{Client, name, produce_request};
+use super::client::{Client, fetch_request, name, produce_request};
 use super::damage::{End, PARTITIONS, Scene, Start, TOPIC, cut, files, flip, name_of, refusal, start, zero};
-use super::process::Broker;
+use super::process::{Broker, pause};
+use super::transactions;
 
 /// A segment file of partition 0, by its place among them.
 fn segment(data: &Path, number: usize) -> PathBuf {
@@ -419,6 +421,71 @@ fn a_foreign_partition_is_not_taken_for_an_own_one() {
     std::fs::rename(data.join("kept-0"), data.join("foreign-0")).unwrap();
     let text = refusal(&data, "a partition came from elsewhere");
     assert!(text.contains("foreign-0"), "{text}");
+}
+
+#[test]
+fn an_index_of_aborted_transactions_that_is_damaged_or_gone_is_made_anew() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let data = directory.path().join("data");
+    let broker = Broker::start(&data, &["--write-back-interval-ms", "50"]);
+    let mut client = Client::connect(broker.address);
+    client.create_topic("t", transactions::PARTITIONS, &[("segment.bytes", "1048576")]);
+    let mut producer = transactions::init(&mut client, true);
+    let (padding, mut expected) = ("v".repeat(60_000), Vec::new());
+    for round in 0..60 {
+        let (kept, value) = (round % 4 == 0, format!("{round} {padding}"));
+        assert_eq!(transactions::send(&mut client, &mut producer, 0, &value), 0);
+        assert_eq!(transactions::end(&mut client, &mut producer, kept), 0);
+        if kept {
+            expected.push(value);
+        }
+    }
+    transactions::settle(&mut client);
+    // The files of closed segments count from the checkpoint after the one that they were written with.
+    for _ in 0..4 {
+        assert_eq!(client.produce("t", 0, &["plain"]).error_code, 0);
+        expected.push("plain".to_owned());
+        pause(Duration::from_millis(300));
+    }
+    assert!(transactions::committed(&mut client, 0) == expected);
+    assert!(broker.stop().success());
+    let mut indexes = files(&data.join("t-0"), ".txnindex");
+    // What stands in that of the active segment is in the checkpoint, too.
+    indexes.pop();
+    assert!(indexes.len() > 1, "{indexes:?}");
+    let written: Vec<Vec<u8>> = indexes.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    type Damage = (&'static str, fn(&Path));
+    let damages: [Damage; 6] = [
+        ("gone", |path| std::fs::remove_file(path).unwrap()),
+        ("empty", |path| cut(path, 0)),
+        ("short of its last entry", |path| cut(path, std::fs::metadata(path).unwrap().len() - 34)),
+        ("cut within an entry", |path| cut(path, std::fs::metadata(path).unwrap().len() - 5)),
+        ("of another producer", |path| flip(path, 9, 1)),
+        ("zeros", |path| zero(path, 0, 34)),
+    ];
+    for (what, damage) in damages {
+        indexes.iter().for_each(|path| damage(path));
+        let mut broker = serves(&data, what);
+        assert!(transactions::committed(&mut Client::connect(broker.address), 0) == expected, "{what}");
+        for _ in &indexes {
+            let line = broker.wait_for_line("made anew from the log");
+            assert!(line.contains("the index of aborted transactions of segment"), "{what}: {line}");
+        }
+        for (path, written) in indexes.iter().zip(&written) {
+            assert!(std::fs::read(path).unwrap() == *written, "{what}: {}", path.display());
+        }
+        assert!(broker.stop().success());
+    }
+    // Where the log is damaged at the same place, nothing is guessed.
+    indexes.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let path = indexes[0].with_extension("log");
+    let (position, base) = batches_of(&path)[4];
+    flip(&path, position + 100, 1);
+    let broker = serves(&data, "a batch and the index");
+    let first = batches_of(&path)[0].1;
+    let request = fetch_request(&[("t", 0, first)]).with_isolation_level(1).with_max_bytes(1);
+    let code = Client::connect(broker.address).ask(12, &request).responses[0].partitions[0].error_code;
+    assert_eq!(code, ErrorCode::KafkaStorageError.code(), "the batch at offset {base} is damaged");
 }
 
 /// Damage of any kind anywhere: whatever comes of it, no byte is served that was not written, and what is served as the
