@@ -86,7 +86,7 @@ apis! {
     AddPartitionsToTxn = 24, 0..=5, 3, SERVED;
     AddOffsetsToTxn = 25, 0..=4, 3, SERVED;
     EndTxn = 26, 0..=5, 3, SERVED;
-    WriteTxnMarkers = 27, 1..=1, 1, SERVED;
+    WriteTxnMarkers = 27, 1..=2, 1, SERVED;
     TxnOffsetCommit = 28, 0..=5, 3, SERVED;
     DescribeAcls = 29, 1..=3, 2, KNOWN;
     CreateAcls = 30, 1..=3, 2, KNOWN;
@@ -133,7 +133,7 @@ apis! {
     GetTelemetrySubscriptions = 71, 0..=0, 0, KNOWN;
     PushTelemetry = 72, 0..=0, 0, KNOWN;
     AssignReplicasToDirs = 73, 0..=0, 0, KNOWN;
-    ListConfigResources = 74, 0..=1, 0, KNOWN;
+    ListConfigResources = 74, 0..=1, 0, SERVED;
     DescribeTopicPartitions = 75, 0..=0, 0, SERVED;
     ShareGroupHeartbeat = 76, 1..=1, 0, KNOWN;
     ShareGroupDescribe = 77, 1..=1, 0, KNOWN;

@@ -44,9 +44,14 @@ pub(super) fn key_of<R: Request>() -> ApiKey {
 }
 
 /// The version whose schema `version` has: the crate ends at ListOffsets 10, and 11 changed the meaning of a
-/// timestamp, not the schema (KIP-1023).
+/// timestamp, not the schema (KIP-1023); it ends at WriteTxnMarkers 1, whose reply 2 left as it was (KIP-1228; the request
+/// is read by [`super::txn_markers`]).
 pub(super) fn schema_version(key: ApiKey, version: i16) -> i16 {
-    if key == ApiKey::ListOffsets && version == 11 { 10 } else { version }
+    match (key, version) {
+        (ApiKey::ListOffsets, 11) => 10,
+        (ApiKey::WriteTxnMarkers, 2) => 1,
+        _ => version,
+    }
 }
 
 /// Reads the body of a request. Strings and byte fields of the message share one copy of `body`.

@@ -20,6 +20,7 @@ pub mod offset_ids;
 pub mod primitives;
 pub mod produce;
 pub mod topic;
+pub mod txn_markers;
 
 mod guard;
 

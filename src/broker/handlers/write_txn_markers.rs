@@ -15,22 +15,28 @@ use crate::protocol::messages::write_txn_markers_response::{
 };
 use crate::protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use crate::protocol::topic::TopicRef;
+use crate::protocol::txn_markers::{self, VERSIONED_FROM};
 
 /// Appends the markers, and answers when they are durable.
 pub async fn handle(request: Request) -> Outcome {
-    let (origin, decoded) = match request.decode::<WriteTxnMarkersRequest>() {
+    let decoded = match request.origin.version {
+        VERSIONED_FROM.. => request.decode_by(txn_markers::decode),
+        // These versions do not say by which rules.
+        _ => request.decode::<WriteTxnMarkersRequest>().map(|(origin, decoded)| (origin, (decoded, Vec::new()))),
+    };
+    let (origin, (decoded, versions)) = match decoded {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
+    let versions = versions.into_iter().map(i16::from).chain(std::iter::repeat(0));
     let image = origin.broker.image();
     let mut scatter = Scatter::default();
-    for marker in &decoded.markers {
+    for (marker, transaction_version) in decoded.markers.iter().zip(versions) {
         let facts = MarkerFacts {
             producer_id: marker.producer_id.0,
             producer_epoch: marker.producer_epoch,
             coordinator_epoch: marker.coordinator_epoch,
-            // This version of the request does not say by which rules.
-            transaction_version: 0,
+            transaction_version,
         };
         let outcome =
             if marker.transaction_result { transactions::Outcome::Commit } else { transactions::Outcome::Abort };

@@ -6,6 +6,7 @@ mod messages;
 mod offset_ids;
 mod produce;
 mod samples;
+mod txn_markers;
 
 use std::collections::BTreeMap;
 

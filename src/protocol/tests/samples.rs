@@ -65,6 +65,7 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     (0..=2).for_each(|version| visitor.visit(version, alter_configs()));
     (0..=1).for_each(|version| visitor.visit(version, incremental_alter_configs()));
     (0..=3).for_each(|version| visitor.visit(version, create_partitions()));
+    (0..=1).for_each(|version| visitor.visit(version, list_config_resources(version)));
     (0..=2).for_each(|version| visitor.visit(version, describe_cluster(version)));
     visitor.visit(0, describe_topic_partitions());
     (2..=4).for_each(|version| visitor.visit(version, offset_for_leader_epoch(version)));
@@ -458,6 +459,10 @@ fn describe_producers() -> DescribeProducersRequest {
 
 fn describe_transactions() -> DescribeTransactionsRequest {
     DescribeTransactionsRequest::default().with_transactional_ids(vec![transfers(), transfers()])
+}
+
+fn list_config_resources(version: i16) -> ListConfigResourcesRequest {
+    ListConfigResourcesRequest::default().with_resource_types(if version >= 1 { vec![2, 32] } else { Vec::new() })
 }
 
 fn list_transactions(version: i16) -> ListTransactionsRequest {
