@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::config::Config;
-use crate::coordinator::group::config::GroupConfig;
+use crate::coordinator::group::config::{GroupConfig, OfBroker};
 use crate::coordinator::group::machine::GroupMachine;
 use crate::coordinator::machine::Machine;
 use crate::coordinator::runtime::{CompactionLimits, Coordinator};
@@ -37,6 +37,7 @@ fn transaction_config(layers: &Layers<'_>) -> TransactionConfig {
         timeout_ms_max: i32::try_from(layers.whole("transaction.max.timeout.ms")).unwrap_or(i32::MAX),
         expiration_ms: layers.whole("transactional.id.expiration.ms"),
         expiry_interval_ms: layers.whole("transaction.remove.expired.transaction.cleanup.interval.ms"),
+        ..TransactionConfig::default()
     }
 }
 
@@ -48,9 +49,8 @@ impl Coordinators {
         let compaction = CompactionLimits::default();
         match topic {
             OFFSETS_TOPIC => {
-                let make = move |image: &Image| {
-                    GroupMachine::new(GroupConfig::of(&Layers::new(image, &config.kafka, config.node_id)))
-                };
+                let of_broker = OfBroker { statics: Arc::new(config.kafka.clone()), id: config.node_id };
+                let make = move |image: &Image| GroupMachine::new(GroupConfig::of(image, of_broker.clone()));
                 let started = Coordinator::start(&io, shard, name, image, compaction, Box::new(make));
                 self.groups.borrow_mut().insert(id, started);
             }

@@ -64,7 +64,7 @@ pub(super) fn check_together(settings: &BTreeMap<String, Setting>) -> Result<(),
     let statics = settings.iter().map(|(name, setting)| (name.clone(), setting.text.clone())).collect();
     let image = Image::empty();
     let layers = Layers::new(&image, &statics, 0);
-    let whole = |name| match topic_configs::find(name).and_then(|config| layers.topic_default(config)) {
+    let whole = |name| match topic_configs::find(name).and_then(|config| layers.resource_default(config)) {
         Some(crate::metadata::config::definition::Value::Whole(number)) => number,
         _ => 0,
     };

@@ -1,9 +1,11 @@
 //! The groups of one coordinator: finding them, their deadlines, and what their records make of them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::classic::group::{ClassicGroup, ClassicState};
+use super::config::OfBroker;
 use super::consumer::group::{ConsumerGroup, ConsumerState};
 use super::history::{Cause, History, Outcome};
 use super::records::Key;
@@ -16,6 +18,8 @@ use super::request::{Context, MembershipReply};
 use super::settings::GroupSettings;
 use crate::base::time::Instant;
 use crate::coordinator::machine::{CoordinatorRecord, Effects, Situation};
+use crate::metadata::image::Image;
+use crate::metadata::record::ConfigResource;
 
 /// Groups of one coordinator, of which a broker has fifty by default: what a client makes up cannot take all memory.
 pub const GROUPS_MAX: usize = 100_000;
@@ -68,18 +72,30 @@ impl Entry {
     }
 }
 
+/// See [`Groups::settings_of`].
+fn settings_of<'a>(settings: &'a GroupSettings, broker: &OfBroker, image: &Image, id: &str) -> Cow<'a, GroupSettings> {
+    let own = image.configs(&ConfigResource::Group(id.to_owned()));
+    if own.is_empty() { Cow::Borrowed(settings) } else { Cow::Owned(settings.of_group(&broker.layers(image), own)) }
+}
+
 /// All groups of one partition of the offsets topic.
 pub struct Groups {
-    /// How groups are run.
+    /// How groups are run that set nothing themselves.
     pub settings: GroupSettings,
+    broker: OfBroker,
     entries: BTreeMap<Arc<str>, Entry>,
     wakes: BTreeSet<(Instant, Arc<str>)>,
 }
 
 impl Groups {
     /// No groups.
-    pub fn new(settings: GroupSettings) -> Groups {
-        Groups { settings, entries: BTreeMap::new(), wakes: BTreeSet::new() }
+    pub fn new(settings: GroupSettings, broker: OfBroker) -> Groups {
+        Groups { settings, broker, entries: BTreeMap::new(), wakes: BTreeSet::new() }
+    }
+
+    /// How a group is run, with the dynamic configs of its own (KIP-848).
+    pub fn settings_of(&self, image: &Image, id: &str) -> Cow<'_, GroupSettings> {
+        settings_of(&self.settings, &self.broker, image, id)
     }
 
     /// How many members a group has.
@@ -131,8 +147,9 @@ impl Groups {
     ) -> Option<(R, Effects<MembershipReply>)> {
         let entry = self.entries.get_mut(id)?;
         let mut effects = Effects::default();
-        settle(entry, &self.settings, situation, &mut effects);
-        let result = work(entry, &self.settings, &mut effects);
+        let settings = settings_of(&self.settings, &self.broker, situation.image, id);
+        settle(entry, &settings, situation, &mut effects);
+        let result = work(entry, &settings, &mut effects);
         self.look_after(id);
         Some((result, effects))
     }

@@ -9,7 +9,7 @@ use super::offsets::Offsets;
 use super::records::Key;
 use super::request::MembershipReply;
 use crate::base::time::Instant;
-use crate::coordinator::machine::{CoordinatorRecord, Effects, Machine, ReplyTo, Situation, TransactionOf};
+use crate::coordinator::machine::{Effects, Machine, ReplyTo, Situation, SnapshotRun, TransactionOf};
 use crate::coordinator::record::version_of;
 use crate::metadata::delta::Changes;
 use crate::model::error_code::ClientError;
@@ -128,7 +128,7 @@ pub struct Committer<'a> {
 impl GroupMachine {
     /// A machine without any group.
     pub fn new(config: GroupConfig) -> GroupMachine {
-        let groups = Groups::new(config.membership.clone());
+        let groups = Groups::new(config.membership.clone(), config.broker.clone());
         GroupMachine { config, offsets: Offsets::default(), groups }
     }
 
@@ -209,7 +209,11 @@ impl Machine for GroupMachine {
         membership(self.groups.loaded(situation))
     }
 
-    fn image_changed(&mut self, _situation: &Situation<'_>, changes: &Changes) -> Effects<Reply> {
+    fn image_changed(&mut self, situation: &Situation<'_>, changes: &Changes) -> Effects<Reply> {
+        if changes.broker_configs_changed(self.config.broker.id) {
+            self.config = GroupConfig::of(situation.image, self.config.broker.clone());
+            self.groups.settings = self.config.membership.clone();
+        }
         let names_changed = !changes.created_topics.is_empty() || !changes.removed_topics.is_empty();
         if names_changed || !changes.created_partitions.is_empty() || !changes.removed_partitions.is_empty() {
             self.groups.topics_changed(names_changed);
@@ -237,13 +241,9 @@ impl Machine for GroupMachine {
         [self.offsets.next_deadline(), self.groups.next_deadline()].into_iter().flatten().min()
     }
 
-    fn snapshot(&self) -> Vec<CoordinatorRecord> {
-        let mut records = self.groups.snapshot();
-        records.extend(self.offsets.snapshot());
-        records
-    }
-
-    fn has_pending_transactions(&self) -> bool {
-        self.offsets.has_pending()
+    fn snapshot(&self) -> Vec<SnapshotRun> {
+        let groups = SnapshotRun { transaction: None, records: self.groups.snapshot() };
+        let runs = std::iter::once(groups).chain(self.offsets.snapshot());
+        runs.filter(|run| !run.records.is_empty()).collect()
     }
 }

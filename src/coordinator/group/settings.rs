@@ -2,6 +2,7 @@
 
 use crate::base::time::Duration;
 use crate::metadata::config::definition::Value;
+use crate::metadata::config::group_configs;
 use crate::metadata::config::layers::Layers;
 use crate::metadata::image::{Configs, Image};
 
@@ -78,15 +79,24 @@ impl Default for GroupSettings {
 }
 
 impl GroupSettings {
-    /// The settings by the layers of a broker's configuration.
+    /// The settings of a group whose own dynamic configs are `own`, by the layers of a broker's configuration.
+    pub fn of_group(&self, layers: &Layers<'_>, own: &Configs) -> GroupSettings {
+        let whole = |name| group_configs::whole(layers, own, name);
+        let consumer = ConsumerSettings {
+            session_timeout: milliseconds(whole(group_configs::CONSUMER_SESSION_TIMEOUT_MS)),
+            heartbeat_interval_ms: i32::try_from(whole(group_configs::CONSUMER_HEARTBEAT_INTERVAL_MS))
+                .unwrap_or(i32::MAX),
+            assignment_interval_ms: whole(group_configs::CONSUMER_ASSIGNMENT_INTERVAL_MS),
+            ..self.consumer.clone()
+        };
+        GroupSettings { classic: self.classic.clone(), consumer }
+    }
+
+    /// The settings by the layers of a broker's configuration, for groups that set nothing themselves.
     pub fn resolve(layers: &Layers<'_>) -> GroupSettings {
         let size = |name| usize::try_from(layers.whole(name)).unwrap_or(usize::MAX);
-        let consumer = |name: &str| layers.whole(&format!("group.consumer.{name}"));
-        let bounded =
-            |name: &str, min: &str, max: &str| consumer(name).clamp(consumer(min), consumer(max).max(consumer(min)));
-        let heartbeat = bounded("heartbeat.interval.ms", "min.heartbeat.interval.ms", "max.heartbeat.interval.ms");
-        let session = bounded("session.timeout.ms", "min.session.timeout.ms", "max.session.timeout.ms");
-        let assignment = bounded("assignment.interval.ms", "min.assignment.interval.ms", "max.assignment.interval.ms");
+        let unset = Configs::new();
+        let whole = |name| group_configs::whole(layers, &unset, name);
         GroupSettings {
             classic: ClassicSettings {
                 session_timeout_ms_min: layers.whole("group.min.session.timeout.ms"),
@@ -95,10 +105,11 @@ impl GroupSettings {
                 size_max: size("group.max.size"),
             },
             consumer: ConsumerSettings {
-                session_timeout: milliseconds(session),
-                heartbeat_interval_ms: i32::try_from(heartbeat).unwrap_or(i32::MAX),
+                session_timeout: milliseconds(whole(group_configs::CONSUMER_SESSION_TIMEOUT_MS)),
+                heartbeat_interval_ms: i32::try_from(whole(group_configs::CONSUMER_HEARTBEAT_INTERVAL_MS))
+                    .unwrap_or(i32::MAX),
                 size_max: size("group.consumer.max.size"),
-                assignment_interval_ms: assignment,
+                assignment_interval_ms: whole(group_configs::CONSUMER_ASSIGNMENT_INTERVAL_MS),
                 assignors: assignors(layers),
                 migration: MigrationPolicy::parse(&text(layers, "group.consumer.migration.policy")),
             },

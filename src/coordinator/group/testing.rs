@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::config::OfBroker;
 use super::groups::Groups;
 use super::machine::Caller;
 use super::request::MembershipReply;
@@ -71,7 +72,7 @@ impl Fixture {
 
     pub fn with(settings: GroupSettings) -> Fixture {
         Fixture {
-            groups: Groups::new(settings),
+            groups: Groups::new(settings, OfBroker::default()),
             image: image_of(&[("orders", 6), ("payments", 3)]),
             now: Instant(1_000_000_000),
             log: Vec::new(),

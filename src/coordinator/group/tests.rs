@@ -1,11 +1,13 @@
 //! Committed offsets as plain calls.
 
-use super::config::GroupConfig;
+use super::config::{GroupConfig, OfBroker};
+use super::groups::GROUPS_MAX;
 use super::machine::{Caller, GroupMachine, Input, Reply};
 use super::offset_record::{CommittedOffset, OffsetKey};
 use super::settings::GroupSettings;
+use crate::base::prng::Prng;
 use crate::base::time::{Duration, Instant};
-use crate::coordinator::machine::{Effects, Machine, ReplyTo, Situation, TransactionOf};
+use crate::coordinator::machine::{CoordinatorRecord, Effects, Machine, ReplyTo, Situation, TransactionOf};
 use crate::metadata::image::Image;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::TopicId;
@@ -39,6 +41,7 @@ impl Fixture {
             offsets_retention_ms: RETENTION_MS,
             offsets_check_interval: Duration::from_secs(600),
             membership: GroupSettings::default(),
+            broker: OfBroker::default(),
         };
         Fixture { machine: GroupMachine::new(config), image: Image::empty(), wall_ms: 1000 }
     }
@@ -136,12 +139,12 @@ fn offsets_of_a_transaction_count_from_its_end_on() {
     fixture.commit(0, 10, "");
     fixture.commit_in_transaction(0, 20);
     fixture.commit_in_transaction(1, 21);
-    assert!(fixture.machine.has_pending_transactions());
+    assert!(fixture.machine.offsets().has_pending_of("g"));
     assert_eq!(fixture.fetch(0, true), (-1, ErrorCode::UnstableOffsetCommit.code()));
     assert_eq!(fixture.fetch(0, false), (10, 0));
     assert_eq!(fixture.fetch(1, false), (-1, 0));
     fixture.machine.replay_marker(TRANSACTION, true);
-    assert!(!fixture.machine.has_pending_transactions());
+    assert!(!fixture.machine.offsets().has_pending_of("g"));
     assert_eq!((fixture.fetch(0, true), fixture.fetch(1, true)), ((20, 0), (21, 0)));
     fixture.commit_in_transaction(0, 30);
     fixture.machine.replay_marker(TRANSACTION, false);
@@ -164,13 +167,99 @@ fn a_snapshot_replays_into_the_same_offsets() {
         fixture.commit(partition, i64::from(partition) * 7, "m");
     }
     let mut other = Fixture::new();
-    for record in fixture.machine.snapshot() {
-        other.machine.replay(&record.key, record.value.as_deref(), None).unwrap();
-    }
+    replay(&mut other.machine, &snapshot(&fixture.machine));
     for partition in 0..100 {
         assert_eq!(other.fetch(partition, true), (i64::from(partition) * 7, 0));
     }
     assert_eq!(other.machine.snapshot(), fixture.machine.snapshot());
+}
+
+/// What a log holds.
+#[derive(Clone)]
+enum Logged {
+    Record(CoordinatorRecord, Option<TransactionOf>),
+    Marker(TransactionOf, bool),
+}
+
+fn replay(machine: &mut GroupMachine, log: &[Logged]) {
+    for logged in log {
+        match logged {
+            Logged::Record(record, transaction) => {
+                machine.replay(&record.key, record.value.as_deref(), *transaction).unwrap();
+            }
+            Logged::Marker(transaction, committed) => machine.replay_marker(*transaction, *committed),
+        }
+    }
+}
+
+/// What a rewritten log begins with.
+fn snapshot(machine: &GroupMachine) -> Vec<Logged> {
+    let runs = machine.snapshot().into_iter();
+    runs.flat_map(|run| run.records.into_iter().map(move |record| Logged::Record(record, run.transaction))).collect()
+}
+
+const PRODUCERS: [TransactionOf; 2] =
+    [TransactionOf { producer_id: 7, producer_epoch: 3 }, TransactionOf { producer_id: 8, producer_epoch: 0 }];
+
+/// The offsets that a log leads to, for each way in which its open transactions may end.
+fn outcomes(log: &[Logged]) -> Vec<Vec<(i32, i64)>> {
+    let [one, two] = PRODUCERS;
+    let ends = [
+        vec![],
+        vec![(one, true)],
+        vec![(two, true)],
+        vec![(one, true), (two, true)],
+        vec![(two, true), (one, true)],
+        vec![(one, false), (two, true)],
+        vec![(two, false), (one, true)],
+    ];
+    let outcome = |ends: &Vec<(TransactionOf, bool)>| {
+        let mut machine = Fixture::new().machine;
+        replay(&mut machine, log);
+        ends.iter().for_each(|(transaction, committed)| machine.replay_marker(*transaction, *committed));
+        machine.offsets().of_group("g").map(|(_, partition, committed)| (partition, committed.offset)).collect()
+    };
+    ends.iter().map(outcome).collect()
+}
+
+#[test]
+fn a_snapshot_carries_open_transactions_and_may_come_behind_its_log_in_part() {
+    let mut random = Prng::new(77);
+    for _ in 0..300 {
+        let mut log = Vec::new();
+        for step in 0..random.below(14) {
+            let partition = random.below(3) as i32;
+            let key = OffsetKey { group: "g", topic: "t", partition };
+            let committed = CommittedOffset {
+                offset: step as i64,
+                leader_epoch: 0,
+                metadata: "".into(),
+                // No two commits in one millisecond.
+                commit_ms: step as i64,
+                expire_ms: None,
+                topic_id: TopicId::nil(),
+            };
+            let producer = PRODUCERS[random.below(2) as usize];
+            log.push(match random.below(10) {
+                0..4 => Logged::Record(key.commit(&committed), None),
+                4..8 => Logged::Record(key.commit(&committed), Some(producer)),
+                8 => Logged::Marker(producer, random.one_in(2)),
+                _ => Logged::Record(key.tombstone(), None),
+            });
+        }
+        let mut machine = Fixture::new().machine;
+        replay(&mut machine, &log);
+        let rewritten = snapshot(&machine);
+        let expected = outcomes(&log);
+        assert_eq!(outcomes(&rewritten), expected, "the rewritten log stands for the same");
+        for length in 0..=rewritten.len() {
+            let both = [&log[..], &rewritten[..length]].concat();
+            assert_eq!(outcomes(&both), expected, "nor does what a crash leaves of it change anything");
+        }
+        let mut again = Fixture::new().machine;
+        replay(&mut again, &rewritten);
+        assert_eq!(again.snapshot(), machine.snapshot());
+    }
 }
 
 #[test]
@@ -271,5 +360,31 @@ fn a_commit_of_more_than_one_batch_holds_is_refused_as_a_whole() {
         Reply::OffsetCommit(Err(error)) => assert_eq!(error.code, ErrorCode::InvalidCommitOffsetSize),
         other => panic!("{other:?}"),
     }
+    assert!(effects.records.is_empty());
+}
+
+#[test]
+fn a_group_too_many_is_refused_and_those_that_are_known_go_on() {
+    let mut fixture = Fixture::new();
+    for number in 0..GROUPS_MAX {
+        let group = if number == 0 { "g".to_owned() } else { format!("group-{number}") };
+        let key = OffsetKey { group: &group, topic: "t", partition: 0 };
+        let committed = CommittedOffset {
+            offset: 1,
+            leader_epoch: 0,
+            metadata: "".into(),
+            commit_ms: 1,
+            expire_ms: None,
+            topic_id: TopicId::nil(),
+        };
+        let record = key.commit(&committed);
+        fixture.machine.replay(&record.key, record.value.as_deref(), None).unwrap();
+    }
+    assert_eq!(fixture.commit(0, 2, ""), 0, "group g is one of them");
+    let partition = OffsetCommitRequestPartition::default().with_committed_metadata(Some(text("")));
+    let topic = OffsetCommitRequestTopic::default().with_name(TopicName(text("t"))).with_partitions(vec![partition]);
+    let request = OffsetCommitRequest::default().with_group_id(GroupId(text("new"))).with_topics(vec![topic]);
+    let (reply, effects) = fixture.ask(Input::OffsetCommit(Caller::default(), Box::new(request)));
+    assert!(matches!(reply, Reply::OffsetCommit(Err(error)) if error.code == ErrorCode::PolicyViolation));
     assert!(effects.records.is_empty());
 }

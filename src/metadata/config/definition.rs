@@ -91,6 +91,8 @@ pub enum Rule {
     NotEmpty,
     /// `*`, or a list of `partition:broker`.
     ThrottledReplicas,
+    /// `latest`, `earliest`, or `by_duration:` and an ISO 8601 duration (KIP-1106).
+    OffsetReset,
 }
 
 /// A value, read.
@@ -212,6 +214,7 @@ impl Definition {
                 Err(self.invalid("[]", "List must be non-empty"))
             }
             (Rule::ThrottledReplicas, Value::List(items)) => self.check_throttled_replicas(items),
+            (Rule::OffsetReset, Value::Text(text)) => self.check_offset_reset(text),
             _ => Ok(()),
         }
     }
@@ -243,6 +246,19 @@ impl Definition {
         Err(self.invalid(text, &format!("String must be one of: {}", words.join(", "))))
     }
 
+    fn check_offset_reset(&self, text: &str) -> Result<(), String> {
+        let by_duration = text.strip_prefix("by_duration:").is_some_and(is_duration);
+        if by_duration || matches!(text, "latest" | "earliest") {
+            return Ok(());
+        }
+        let reason = format!(
+            "Invalid value `{text}` for configuration {}. The value must be either 'earliest', 'latest' or of the format \
+             'by_duration:<PnDTnHnMn.nS>'.",
+            self.name
+        );
+        Err(self.invalid(text, &reason))
+    }
+
     fn check_throttled_replicas(&self, items: &[String]) -> Result<(), String> {
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let is_replica = |item: &String| {
@@ -259,6 +275,34 @@ impl Definition {
         Err(self.invalid(format_args!("[{}]", items.join(", ")), &reason))
     }
 }
+
+/// Whether a text is a duration of days, hours, minutes and seconds that Java reads and that is not negative.
+fn is_duration(text: &str) -> bool {
+    let is_number = |number: &str, fraction: bool| {
+        let (whole, rest) = number.split_once('.').filter(|_| fraction).unwrap_or((number, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits(whole) && digits(rest) && whole.len() <= DURATION_DIGITS_MAX && rest.len() <= 9
+    };
+    let upper = text.to_ascii_uppercase();
+    let Some(rest) = upper.strip_prefix('P') else { return false };
+    let (days, time) = rest.split_once('T').map_or((rest, None), |(days, time)| (days, Some(time)));
+    let days_fit = days.is_empty() || days.strip_suffix('D').is_some_and(|number| is_number(number, false));
+    let Some(mut time) = time else { return days_fit && !days.is_empty() };
+    if time.is_empty() {
+        return false;
+    }
+    for (unit, fraction) in [('H', false), ('M', false), ('S', true)] {
+        let Some((number, rest)) = time.split_once(unit) else { continue };
+        if !is_number(number, fraction) {
+            return false;
+        }
+        time = rest;
+    }
+    days_fit && time.is_empty()
+}
+
+/// Digits of a duration's number at most: more than any time that a log has, and far from what Java refuses.
+const DURATION_DIGITS_MAX: usize = 12;
 
 /// Reads a value of type `kind`; the error says what is wrong with it.
 fn read(kind: ConfigType, text: &str) -> Result<Value, String> {

@@ -2,8 +2,9 @@
 
 use super::broker_configs;
 use super::definition::{ConfigType, Definition, UpdateMode, Value};
+use super::group_configs::GROUP_CONFIGS;
 use super::layers::{ConfigSource, Layers};
-use super::topic_configs::{TOPIC_CONFIGS, TopicConfig};
+use super::topic_configs::{ResourceConfig, TOPIC_CONFIGS};
 use crate::metadata::image::Configs;
 use std::collections::BTreeSet;
 
@@ -73,19 +74,35 @@ impl<'a> Filter<'a> {
 /// The configs of a topic whose own dynamic configs are `topic`.
 pub fn describe_topic(layers: &Layers<'_>, topic: &Configs, filter: Filter<'_>) -> Vec<ConfigEntry> {
     let wanted = TOPIC_CONFIGS.iter().filter(|config| filter.wants(config.definition.name));
-    wanted.map(|config| topic_entry(layers, topic, config)).collect()
+    wanted.map(|config| resource_entry(layers, (topic, ConfigSource::DynamicTopic), config)).collect()
 }
 
-fn topic_entry(layers: &Layers<'_>, topic: &Configs, config: &TopicConfig) -> ConfigEntry {
+/// The configs of a group whose own dynamic configs are `group`.
+pub fn describe_group(layers: &Layers<'_>, group: &Configs, filter: Filter<'_>) -> Vec<ConfigEntry> {
+    let wanted = GROUP_CONFIGS.iter().map(|one| &one.config).filter(|config| filter.wants(config.definition.name));
+    let described = wanted.map(|config| {
+        let mut entry = resource_entry(layers, (group, ConfigSource::DynamicGroup), config);
+        if config.synonyms.is_empty() {
+            // No broker config stands below it, but its own default does.
+            let (name, value) = (entry.name.clone(), config.definition.default.map(str::to_owned));
+            entry.synonyms.push(ConfigSynonym { name, value, source: ConfigSource::Default });
+        }
+        entry
+    });
+    described.collect()
+}
+
+/// A config of a topic or group, whose own dynamic configs come from `source`.
+fn resource_entry(
+    layers: &Layers<'_>,
+    (own, source): (&Configs, ConfigSource),
+    config: &ResourceConfig,
+) -> ConfigEntry {
     let name = config.definition.name;
-    let value = layers.topic_value(config, topic).as_ref().map(Value::to_string);
+    let value = layers.resource_value(config, own).as_ref().map(Value::to_string);
     let mut synonyms = Vec::new();
-    if topic.contains_key(name) {
-        synonyms.push(ConfigSynonym {
-            name: name.to_owned(),
-            value: value.clone(),
-            source: ConfigSource::DynamicTopic,
-        });
+    if own.contains_key(name) {
+        synonyms.push(ConfigSynonym { name: name.to_owned(), value: value.clone(), source });
     }
     if let Some(synonym) = config.synonyms.first() {
         synonyms.extend(broker_synonyms(layers, synonym.name, false));

@@ -59,6 +59,7 @@ fn source(source: ConfigSource) -> &'static str {
         ConfigSource::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
         ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",
         ConfigSource::Default => "DEFAULT_CONFIG",
+        ConfigSource::DynamicGroup => "DYNAMIC_GROUP_CONFIG",
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::broker_configs;
 use super::definition::{Definition, Value};
-use super::topic_configs::{Synonym, TopicConfig};
+use super::topic_configs::{ResourceConfig, Synonym};
 use crate::metadata::image::{Configs, Image};
 use crate::metadata::record::ConfigResource;
 use crate::model::ids::BrokerId;
@@ -27,6 +27,8 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// Not set.
     Default = 5,
+    /// Set for the group.
+    DynamicGroup = 8,
 }
 
 impl ConfigSource {
@@ -110,8 +112,8 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// The value of a topic config that the topic does not set itself.
-    pub fn topic_default(&self, config: &TopicConfig) -> Option<Value> {
+    /// The value of a config that a topic or group does not set itself.
+    pub fn resource_default(&self, config: &ResourceConfig) -> Option<Value> {
         for (_, configs) in self.layers {
             let set = config.synonyms.iter().find_map(|synonym| Some((synonym, configs.get(synonym.name)?)));
             if let Some(value) = set.and_then(|(synonym, text)| broker_value(synonym, text)) {
@@ -121,10 +123,10 @@ impl<'a> Layers<'a> {
         config.definition.default_value()
     }
 
-    /// The value of a topic config for a topic whose own dynamic configs are `topic`.
-    pub fn topic_value(&self, config: &TopicConfig, topic: &Configs) -> Option<Value> {
-        let set = topic.get(config.definition.name).and_then(|text| config.definition.parse(text).ok());
-        set.or_else(|| self.topic_default(config))
+    /// The value of a config of a topic or group whose own dynamic configs are `own`.
+    pub fn resource_value(&self, config: &ResourceConfig, own: &Configs) -> Option<Value> {
+        let set = own.get(config.definition.name).and_then(|text| config.definition.parse(text).ok());
+        set.or_else(|| self.resource_default(config))
     }
 }
 

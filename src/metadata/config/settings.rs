@@ -2,7 +2,7 @@
 
 use super::definition::Value;
 use super::layers::Layers;
-use super::topic_configs::{self, TopicConfig};
+use super::topic_configs::{self, ResourceConfig};
 use crate::base::time::Duration;
 use crate::metadata::image::Configs;
 
@@ -146,8 +146,9 @@ struct Values<'a> {
 
 impl Values<'_> {
     fn value(&self, name: &str) -> Option<Value> {
-        let config: &TopicConfig = topic_configs::find(name).unwrap_or_else(|| panic!("'{name}' is no topic config"));
-        self.layers.topic_value(config, self.topic)
+        let config: &ResourceConfig =
+            topic_configs::find(name).unwrap_or_else(|| panic!("'{name}' is no topic config"));
+        self.layers.resource_value(config, self.topic)
     }
 
     fn whole(&self, name: &str) -> i64 {

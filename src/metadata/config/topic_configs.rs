@@ -15,9 +15,9 @@ pub struct Synonym {
     pub factor: i64,
 }
 
-/// A topic config.
+/// A config of a topic, or of another resource that has the broker's value where it sets none.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TopicConfig {
+pub struct ResourceConfig {
     /// What it is.
     pub definition: Definition,
     /// The broker configs it falls back to, the first that is set winning.
@@ -39,9 +39,12 @@ const fn config(
     rule: Rule,
     synonyms: &'static [Synonym],
     documentation: &'static str,
-) -> TopicConfig {
+) -> ResourceConfig {
     let update = UpdateMode::ClusterWide;
-    TopicConfig { definition: Definition { name, kind, default: Some(default), rule, update, documentation }, synonyms }
+    ResourceConfig {
+        definition: Definition { name, kind, default: Some(default), rule, update, documentation },
+        synonyms,
+    }
 }
 
 /// The texts of `compression.type`.
@@ -52,7 +55,7 @@ pub const CLEANUP_POLICIES: &[&str] = &["compact", "delete"];
 pub const TIMESTAMP_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
 
 /// A size of segments below what `segment.bytes` allows, for tests; accepted, never listed, as in Kafka.
-pub const INTERNAL_SEGMENT_BYTES: TopicConfig = TopicConfig {
+pub const INTERNAL_SEGMENT_BYTES: ResourceConfig = ResourceConfig {
     definition: Definition {
         name: "internal.segment.bytes",
         kind: Int,
@@ -65,7 +68,7 @@ pub const INTERNAL_SEGMENT_BYTES: TopicConfig = TopicConfig {
 };
 
 /// The topic config with this name, listed or not.
-pub fn find(name: &str) -> Option<&'static TopicConfig> {
+pub fn find(name: &str) -> Option<&'static ResourceConfig> {
     if name == INTERNAL_SEGMENT_BYTES.definition.name {
         return Some(&INTERNAL_SEGMENT_BYTES);
     }
@@ -74,7 +77,7 @@ pub fn find(name: &str) -> Option<&'static TopicConfig> {
 }
 
 /// All topic configs that are listed, in the order of their names.
-pub static TOPIC_CONFIGS: &[TopicConfig] = &[
+pub static TOPIC_CONFIGS: &[ResourceConfig] = &[
     config(
         "cleanup.policy",
         List,

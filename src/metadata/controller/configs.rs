@@ -5,9 +5,10 @@ use super::{Context, Decision};
 use crate::metadata::config::broker_configs;
 use crate::metadata::config::definition::{ConfigType, UpdateMode, Value, split_list};
 use crate::metadata::config::describe::{self, ConfigEntry, Filter};
+use crate::metadata::config::group_configs;
 use crate::metadata::config::layers::{ConfigSource, Layers};
 use crate::metadata::config::topic_configs;
-use crate::metadata::image::Configs;
+use crate::metadata::image::{Configs, Image};
 use crate::metadata::record::{ConfigResource, MetadataRecord};
 use crate::model::error_code::{ClientError, ErrorCode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,10 @@ pub mod resource_type {
     pub const TOPIC: i8 = 2;
     /// A broker, or with an empty name all of them.
     pub const BROKER: i8 = 4;
+    /// What is told of clients' metrics (KIP-714).
+    pub const CLIENT_METRICS: i8 = 16;
+    /// A group.
+    pub const GROUP: i8 = 32;
 }
 
 /// Longest value of a dynamic config, in bytes.
@@ -37,7 +42,7 @@ const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 pub struct AlterResource {
     /// A number of [`resource_type`].
     pub resource_type: i8,
-    /// The topic's name, the broker's id, or nothing for all brokers.
+    /// The topic's or group's name, the broker's id, or nothing for all brokers.
     pub resource_name: String,
     /// What to do with which config.
     pub alterations: Vec<Alteration>,
@@ -138,6 +143,10 @@ fn alter(context: &Context<'_>, request: &AlterResource, altered: Altered) -> Re
                 return Err(unknown_topic(name));
             }
         }
+        ConfigResource::Group(_) => {
+            configs.iter().try_for_each(|(name, text)| check_size(name, text))?;
+            group_configs::validate(&context.layers(), &configs).map_err(invalid_config)?;
+        }
         ConfigResource::Broker(_) => validate_broker_configs(context, existing, &configs, true)?,
         _ => validate_broker_configs(context, existing, &configs, false)?,
     }
@@ -169,6 +178,8 @@ fn find_resource(context: &Context<'_>, request: &AlterResource) -> Result<Confi
             Ok(_) => Err(unexpected_broker(context, name)),
             Err(_) => Err(invalid_request(format!("Node id must be an integer, but it is: {name}"))),
         },
+        resource_type::GROUP if name.is_empty() => Err(invalid_request("Default group resources are not allowed.")),
+        resource_type::GROUP => Ok(ConfigResource::Group(name.to_owned())),
         other => Err(invalid_request(format!("Unknown resource type {other}"))),
     }
 }
@@ -202,15 +213,15 @@ fn alter_list(
     value: &str,
 ) -> Result<String, ClientError> {
     let name = alteration.name.as_str();
-    let is_topic = resource_type == resource_type::TOPIC;
-    let definition = if is_topic {
-        topic_configs::find(name).map(|config| &config.definition)
-    } else {
-        broker_configs::find_base(name)
+    let is_broker = resource_type == resource_type::BROKER;
+    let definition = match resource_type {
+        resource_type::TOPIC => topic_configs::find(name).map(|config| &config.definition),
+        resource_type::GROUP => group_configs::find(name).map(|group| &group.config.definition),
+        _ => broker_configs::find_base(name),
     };
     let definition = match definition {
         Some(definition) if definition.kind == ConfigType::List => definition,
-        definition => return Err(not_a_list(alteration, is_topic, definition.is_some())),
+        definition => return Err(not_a_list(alteration, is_broker, definition.is_some())),
     };
     let mut items = split_list(existing.get(name).map(String::as_str).or(definition.default).unwrap_or_default());
     for item in split_list(value) {
@@ -223,10 +234,10 @@ fn alter_list(
     Ok(items.join(","))
 }
 
-fn not_a_list(alteration: &Alteration, is_topic: bool, known: bool) -> ClientError {
+fn not_a_list(alteration: &Alteration, is_broker: bool, known: bool) -> ClientError {
     let name = &alteration.name;
     let appends = alteration.operation == Alteration::APPEND;
-    let message = if is_topic {
+    let message = if !is_broker {
         let operation = if appends { "APPEND" } else { "SUBTRACT" };
         format!("Can't {operation} to key {name} because its type is not LIST.")
     } else if known {
@@ -254,7 +265,7 @@ pub fn validate_topic_configs(layers: &Layers<'_>, configs: &Configs) -> Result<
             config.definition.parse(text).map_err(invalid_config)?;
         }
     }
-    let value = |name| topic_configs::find(name).and_then(|config| layers.topic_value(config, configs));
+    let value = |name| topic_configs::find(name).and_then(|config| layers.resource_value(config, configs));
     check_compaction_lags(&value).map_err(invalid_config)?;
     if value("remote.storage.enable") == Some(Value::Boolean(true)) {
         return Err(invalid_config(
@@ -316,7 +327,7 @@ fn validate_broker_configs(
     check_eligible_leader_replicas(context, existing, configs, one_broker)?;
     let source = if one_broker { ConfigSource::DynamicBroker } else { ConfigSource::DynamicDefaultBroker };
     let layers = context.layers().with(source, configs);
-    check_compaction_lags(&|name| layers.topic_default(topic_configs::find(name)?)).map_err(invalid_request)
+    check_compaction_lags(&|name| layers.resource_default(topic_configs::find(name)?)).map_err(invalid_request)
 }
 
 fn refuse_names(configs: &Configs, reason: &str, refused: impl Fn(&str) -> bool) -> Result<(), ClientError> {
@@ -384,8 +395,42 @@ pub fn describe_configs(
             ))),
             Err(_) => Err(invalid_request(format!("Broker id must be an integer, but it is: {resource_name}"))),
         },
+        resource_type::GROUP if resource_name.is_empty() => Err(invalid_request("Group name must not be empty")),
+        resource_type::GROUP => {
+            let group = context.image.configs(&ConfigResource::Group(resource_name.to_owned()));
+            Ok(describe::describe_group(&layers, group, filter))
+        }
         other => Err(invalid_request(format!("Unsupported resource type: {other}"))),
     }
+}
+
+/// The resources of these types that have, or may have, configs of their own (ListConfigResources, KIP-1142): topics and brokers,
+/// whether or not one is set, and groups for which one is set. All types that exist, where none is named.
+///
+/// # Errors
+/// UNSUPPORTED_VERSION for a type that cannot be listed.
+pub fn list_config_resources(image: &Image, types: &[i8]) -> Result<Vec<(i8, String)>, ClientError> {
+    const LISTED: [i8; 4] =
+        [resource_type::TOPIC, resource_type::BROKER, resource_type::GROUP, resource_type::CLIENT_METRICS];
+    if types.iter().any(|one| !LISTED.contains(one)) {
+        let message = format!("resources of the types {LISTED:?} can be listed, and not all of {types:?}");
+        return Err(ClientError::new(ErrorCode::UnsupportedVersion, message));
+    }
+    let wanted = |one: i8| types.is_empty() || types.contains(&one);
+    let mut resources: Vec<(i8, String)> = Vec::new();
+    if wanted(resource_type::TOPIC) {
+        resources.extend(image.topics().map(|topic| (resource_type::TOPIC, topic.name.to_string())));
+    }
+    if wanted(resource_type::BROKER) {
+        resources.extend(image.brokers().map(|broker| (resource_type::BROKER, broker.id.to_string())));
+    }
+    if wanted(resource_type::GROUP) {
+        resources.extend(image.configured_resources().filter_map(|resource| match resource {
+            ConfigResource::Group(id) => Some((resource_type::GROUP, id.clone())),
+            _ => None,
+        }));
+    }
+    Ok(resources)
 }
 
 fn unknown_topic(name: &str) -> ClientError {

@@ -5,18 +5,22 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use flumen::broker::why::{GROUPS_SOCKET, Rebalances};
+use flumen::metadata::controller::configs::resource_type;
 use flumen::model::error_code::ErrorCode;
 use flumen::protocol::StrBytes;
 use flumen::protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use flumen::protocol::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse;
+use flumen::protocol::messages::describe_configs_request::DescribeConfigsResource;
+use flumen::protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use flumen::protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use flumen::protocol::messages::join_group_response::JoinGroupResponse;
 use flumen::protocol::messages::leave_group_request::MemberIdentity;
 use flumen::protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use flumen::protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use flumen::protocol::messages::{
-    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DescribeGroupsRequest, GroupId,
-    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest, SyncGroupRequest,
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, GroupId, HeartbeatRequest, IncrementalAlterConfigsRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, OffsetCommitRequest, SyncGroupRequest,
 };
 use uuid::Uuid;
 
@@ -334,4 +338,81 @@ fn requests_for_groups_that_make_no_sense_are_refused() {
         .with_topic_partitions(Some(Vec::new()));
     assert_eq!(client.ask(1, &bomb).error_code, ErrorCode::InvalidRegularExpression.code());
     assert!(client.ask(5, &ListGroupsRequest::default()).groups.is_empty());
+}
+
+/// Sets a config of a group; gives the error code.
+fn set_config(client: &mut Client, id: &str, config: &str, value: &str) -> i16 {
+    let alteration = AlterableConfig::default().with_name(text(config)).with_value(Some(text(value)));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(resource_type::GROUP)
+        .with_resource_name(text(id))
+        .with_configs(vec![alteration]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    client.ask(1, &request).responses[0].error_code
+}
+
+#[test]
+fn a_group_has_configs_of_its_own() {
+    let data = scratch();
+    let broker = start(data.path());
+    let mut client = Client::connect(broker.address);
+    client.create_topic("orders", 2, &[]);
+    let interval = |client: &mut Client, id: &str, epoch| {
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(group(id))
+            .with_member_id(text("m"))
+            .with_member_epoch(epoch)
+            .with_rebalance_timeout_ms(1000)
+            .with_subscribed_topic_names(Some(vec![name("orders")]))
+            .with_topic_partitions(Some(Vec::new()));
+        let response = until_ready(|| {
+            let response = client.ask(1, &request);
+            let code = response.error_code;
+            (response, code)
+        });
+        assert_eq!(response.error_code, 0, "{:?}", response.error_message);
+        (response.heartbeat_interval_ms, response.member_epoch)
+    };
+    let (unset, epoch) = interval(&mut client, "own", 0);
+    assert_eq!(unset, 5000);
+    assert_eq!(set_config(&mut client, "own", "consumer.heartbeat.interval.ms", "7000"), 0);
+    assert_eq!(set_config(&mut client, "own", "consumer.session.timeout.ms", "50000"), 0);
+    assert_eq!(interval(&mut client, "own", epoch).0, 7000, "from the next heartbeat on");
+    assert_eq!(interval(&mut client, "other", 0).0, 5000);
+    for (config, value) in
+        [("consumer.session.timeout.ms", "60001"), ("consumer.heartbeat.interval.ms", "x"), ("x", "1")]
+    {
+        assert_eq!(set_config(&mut client, "own", config, value), ErrorCode::InvalidConfig.code(), "{config}={value}");
+    }
+    assert_eq!(
+        set_config(&mut client, "", "consumer.session.timeout.ms", "50000"),
+        ErrorCode::InvalidRequest.code(),
+        "there is no default for all groups"
+    );
+
+    broker.kill();
+    let broker = start(data.path());
+    let mut client = Client::connect(broker.address);
+    assert_eq!(interval(&mut client, "own", epoch).0, 7000);
+    let resource =
+        DescribeConfigsResource::default().with_resource_type(resource_type::GROUP).with_resource_name(text("own"));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
+    let described = client.ask(4, &request);
+    let configs = &described.results[0].configs;
+    let set: Vec<_> = configs
+        .iter()
+        .filter(|config| config.config_source == 8)
+        .map(|config| (config.name.as_str(), config.value.as_deref().unwrap(), config.synonyms.len()))
+        .collect();
+    assert_eq!(configs.len(), 17);
+    assert_eq!(set, [("consumer.heartbeat.interval.ms", "7000", 2), ("consumer.session.timeout.ms", "50000", 2)]);
+    let listed = |client: &mut Client, types: Vec<i8>| {
+        let response = client.ask(1, &ListConfigResourcesRequest::default().with_resource_types(types));
+        let names: Vec<_> =
+            response.config_resources.iter().map(|one| (one.resource_type, one.resource_name.to_string())).collect();
+        (response.error_code, names)
+    };
+    assert_eq!(listed(&mut client, vec![resource_type::GROUP]), (0, vec![(32, "own".to_owned())]));
+    assert!(listed(&mut client, Vec::new()).1.contains(&(resource_type::TOPIC, "orders".to_owned())));
+    assert_eq!(listed(&mut client, vec![99]).0, ErrorCode::UnsupportedVersion.code());
 }

@@ -122,7 +122,8 @@ impl Groups {
             }
             _ => ConsumerGroup::new(Arc::from(id)),
         };
-        let decided = heartbeat(&group, situation, &self.settings.consumer, caller, request)?;
+        let settings = self.settings_of(situation.image, id);
+        let decided = heartbeat(&group, situation, &settings.consumer, caller, request)?;
         records.extend(decided.records);
         check_size(&records)?;
         let mut effects = Effects::default();

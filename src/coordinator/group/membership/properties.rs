@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use crate::coordinator::group::classic::group::ClassicState;
+use crate::coordinator::group::config::OfBroker;
 use crate::coordinator::group::consumer::group::ConsumerState;
 use crate::coordinator::group::groups::{Group, Groups};
 use crate::coordinator::group::settings::GroupSettings;
@@ -31,7 +32,7 @@ fn sorted(mut records: Vec<CoordinatorRecord>) -> Vec<CoordinatorRecord> {
 }
 
 fn read_back(log: &[CoordinatorRecord]) -> Groups {
-    let mut groups = Groups::new(GroupSettings::default());
+    let mut groups = Groups::new(GroupSettings::default(), OfBroker::default());
     for record in log {
         groups.replay(&record.key, record.value.as_deref()).unwrap();
     }

@@ -2,7 +2,7 @@
 
 use crate::base::time::{Duration, Instant};
 use crate::coordinator::group::classic::group::ClassicState;
-use crate::coordinator::group::config::GroupConfig;
+use crate::coordinator::group::config::{GroupConfig, OfBroker};
 use crate::coordinator::group::consumer::group::ConsumerState;
 use crate::coordinator::group::consumer_protocol::{NamedPartitions, read_assignment, write_assignment};
 use crate::coordinator::group::groups::Group;
@@ -354,6 +354,7 @@ fn a_group_goes_with_its_offsets() {
         offsets_retention_ms: 1000,
         offsets_check_interval: Duration::from_secs(600),
         membership: GroupSettings::default(),
+        broker: OfBroker::default(),
     };
     let mut broker = Fixture::new();
     let id = broker.one_classic();

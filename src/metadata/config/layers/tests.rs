@@ -28,7 +28,7 @@ fn retention(
 ) -> i64 {
     let (image, statics) = (image(broker, default), configs(statics));
     let layers = Layers::new(&image, &statics, 1);
-    match layers.topic_value(topic_configs::find("retention.ms").unwrap(), &configs(topic)) {
+    match layers.resource_value(topic_configs::find("retention.ms").unwrap(), &configs(topic)) {
         Some(Value::Whole(number)) => number,
         other => panic!("{other:?}"),
     }
