@@ -7,6 +7,9 @@
 //! One connection a member, as clients have it; without `--bootstrap` nothing is measured. The broker is to run with
 //! `group.initial.rebalance.delay.ms=0`, or that time is part of the first figure. The topic `scale` is made with as many partitions
 //! as there are members.
+//!
+//! With `--stored 100000` only what is kept is measured: that many groups with an offset each, and a tenth as many transactional ids.
+//! After the broker was started again, the same with `--loaded` tells how long it takes until all of them are known.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark ends where its expectations do, and prints")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -21,10 +24,13 @@ use flumen::protocol::messages::consumer_group_heartbeat_request::TopicPartition
 use flumen::protocol::messages::create_topics_request::CreatableTopic;
 use flumen::protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use flumen::protocol::messages::join_group_response::JoinGroupResponse;
+use flumen::protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use flumen::protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use flumen::protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use flumen::protocol::messages::{
-    ConsumerGroupHeartbeatRequest, CreateTopicsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest,
-    JoinGroupRequest, SyncGroupRequest, TopicName,
+    ConsumerGroupHeartbeatRequest, CreateTopicsRequest, DescribeTransactionsRequest, FindCoordinatorRequest, GroupId,
+    HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, OffsetCommitRequest, OffsetFetchRequest,
+    SyncGroupRequest, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::Request;
 use uuid::Uuid;
@@ -49,11 +55,13 @@ struct Options {
     pid: Option<u32>,
     members: usize,
     groups: usize,
+    stored: usize,
+    loaded: bool,
 }
 
 impl Options {
     fn read() -> Options {
-        let mut options = Options { bootstrap: None, pid: None, members: 1000, groups: 1000 };
+        let mut options = Options { bootstrap: None, pid: None, members: 1000, groups: 1000, stored: 0, loaded: false };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("{name} needs a value"));
@@ -62,6 +70,8 @@ impl Options {
                 "--pid" => options.pid = Some(value().parse().unwrap()),
                 "--members" => options.members = value().parse().unwrap(),
                 "--groups" => options.groups = value().parse().unwrap(),
+                "--stored" => options.stored = value().parse().unwrap(),
+                "--loaded" => options.loaded = true,
                 _ => {}
             }
         }
@@ -349,6 +359,97 @@ fn new_id(number: usize) -> String {
     Uuid::from_u128(started << 32 | number as u128).to_string()
 }
 
+/// Requests on their way at a time.
+const PIPELINE: usize = 100;
+
+/// Sends all requests, [`PIPELINE`] at a time, again where the coordinator is not ready; `code` finds what is wrong in a reply.
+fn all<R: Request>(client: &mut Client, version: i16, requests: &[R], code: impl Fn(&R::Response) -> i16) {
+    for some in requests.chunks(PIPELINE) {
+        let mut left: Vec<&R> = some.iter().collect();
+        while !left.is_empty() {
+            left.iter().for_each(|request| client.send(version, *request));
+            let codes: Vec<i16> = left.iter().map(|_| code(&client.receive::<R>(version))).collect();
+            assert!(codes.iter().all(|code| matches!(code, 0 | 14..=16)), "{codes:?}");
+            left = left.into_iter().zip(codes).filter(|(_, code)| *code != 0).map(|(request, _)| request).collect();
+        }
+    }
+}
+
+fn stored(options: &Options, address: &str) {
+    let mut client = Client::connect(address);
+    let commits: Vec<_> = (0..options.stored)
+        .map(|number| {
+            let partition = OffsetCommitRequestPartition::default()
+                .with_partition_index(0)
+                .with_committed_offset(7)
+                .with_committed_metadata(Some(text("")));
+            let topic = OffsetCommitRequestTopic::default()
+                .with_name(TopicName(text("scale")))
+                .with_partitions(vec![partition]);
+            OffsetCommitRequest::default()
+                .with_group_id(GroupId(text(&format!("stored-{number}"))))
+                .with_generation_id_or_member_epoch(-1)
+                .with_topics(vec![topic])
+        })
+        .collect();
+    let (before, started) = (Usage::of(options.pid), Instant::now());
+    all(&mut client, 8, &commits, |response| response.topics[0].partitions[0].error_code);
+    let (between, took) = (Usage::of(options.pid), started.elapsed());
+    let ids: Vec<_> = (0..options.stored / 10)
+        .map(|number| {
+            InitProducerIdRequest::default()
+                .with_transactional_id(Some(TransactionalId(text(&format!("stored-{number}")))))
+                .with_transaction_timeout_ms(60_000)
+        })
+        .collect();
+    let started = Instant::now();
+    all(&mut client, 4, &ids, |response| response.error_code);
+    println!(
+        "{} groups with an offset stored in {took:.2?}, memory +{} KiB; {} transactional ids in {:.2?}, +{} KiB",
+        options.stored,
+        between.memory_kib.saturating_sub(before.memory_kib),
+        ids.len(),
+        started.elapsed(),
+        Usage::of(options.pid).memory_kib.saturating_sub(between.memory_kib),
+    );
+}
+
+fn loaded(options: &Options, address: &str) {
+    let started = Instant::now();
+    let mut client = Client::connect(address);
+    let fetches: Vec<_> = (0..options.stored)
+        .step_by(100)
+        .map(|number| {
+            let topic =
+                OffsetFetchRequestTopics::default().with_name(TopicName(text("scale"))).with_partition_indexes(vec![0]);
+            let group = OffsetFetchRequestGroup::default()
+                .with_group_id(GroupId(text(&format!("stored-{number}"))))
+                .with_topics(Some(vec![topic]));
+            OffsetFetchRequest::default().with_groups(vec![group])
+        })
+        .collect();
+    all(&mut client, 8, &fetches, |response| {
+        let group = &response.groups[0];
+        assert!(group.error_code != 0 || group.topics[0].partitions[0].committed_offset == 7, "an offset is lost");
+        group.error_code
+    });
+    let took = started.elapsed();
+    let ids: Vec<_> = (0..options.stored / 10)
+        .step_by(100)
+        .map(|number| {
+            let id = TransactionalId(text(&format!("stored-{number}")));
+            DescribeTransactionsRequest::default().with_transactional_ids(vec![id])
+        })
+        .collect();
+    all(&mut client, 0, &ids, |response| response.transaction_states[0].error_code);
+    println!(
+        "{} groups loaded {took:.2?} after the first request, all transactional ids after {:.2?}; memory {} KiB",
+        options.stored,
+        started.elapsed(),
+        Usage::of(options.pid).memory_kib,
+    );
+}
+
 fn prepare(options: &Options, address: &str) {
     let mut client = Client::connect(address);
     let topic = CreatableTopic::default()
@@ -369,7 +470,13 @@ fn prepare(options: &Options, address: &str) {
 fn main() {
     let options = Options::read();
     let Some(address) = options.bootstrap.clone() else { return };
+    if options.loaded {
+        return loaded(&options, &address);
+    }
     prepare(&options, &address);
+    if options.stored > 0 {
+        return stored(&options, &address);
+    }
     let (count, groups) = (options.members, options.groups);
     classic(&format!("{count} members in one group"), &options, &address, |_| "scale-one".to_owned(), count);
     let group = |place: usize| format!("scale-{}", place / 5);

@@ -25,6 +25,7 @@ mod summary;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod verify;
 mod wire;
 

@@ -22,6 +22,8 @@ pub enum Series {
     Fetch,
     /// From the start of a connection to the reply to its first request.
     Connect,
+    /// From the request that commits a transaction to its reply.
+    Commit,
 }
 
 impl Series {
@@ -31,6 +33,7 @@ impl Series {
             Series::EndToEnd => "end to end",
             Series::Fetch => "fetch",
             Series::Connect => "connect",
+            Series::Commit => "commit",
         }
     }
 }

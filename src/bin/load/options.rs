@@ -32,6 +32,8 @@ pub enum Mode {
     EndToEnd(EndToEnd),
     /// Open connections that do nothing; measures what they cost
     Connections(Connections),
+    /// Produce in transactions, as much as goes; measures each acknowledgement and each commit
+    Transactions(Transactions),
     /// Put results of earlier runs (files of JSON lines) on one page
     Page(Page),
 }
@@ -180,6 +182,27 @@ pub struct Connections {
 }
 
 #[derive(Args, Debug, Clone)]
+pub struct Transactions {
+    #[command(flatten)]
+    pub common: Common,
+    /// Producers, each with a transactional id and a connection of its own; each has its share of the partitions
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub producers: u64,
+    /// Milliseconds between the beginning of a transaction and its commit
+    #[arg(long, default_value = "100", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub commit_ms: u64,
+    /// Requests in flight on each connection; each carries a batch to each partition of the producer
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub in_flight: u16,
+    /// Bytes of a record's value
+    #[arg(long, value_name = "SIZE", default_value = "1024", value_parser = size)]
+    pub record_bytes: usize,
+    /// Records of a batch
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub batch_records: u32,
+}
+
+#[derive(Args, Debug, Clone)]
 pub struct Page {
     /// Files of JSON lines, as --json prints them; their summaries are shown side by side
     #[arg(required = true)]
@@ -197,6 +220,7 @@ impl Mode {
             Mode::Fetch(_) => "fetch",
             Mode::EndToEnd(_) => "end-to-end",
             Mode::Connections(_) => "connections",
+            Mode::Transactions(_) => "transactions",
             Mode::Page(_) => "page",
         }
     }
@@ -207,7 +231,8 @@ impl Mode {
             Mode::Produce(Produce { common, .. })
             | Mode::Fetch(Fetch { common, .. })
             | Mode::EndToEnd(EndToEnd { common, .. })
-            | Mode::Connections(Connections { common, .. }) => Some(common),
+            | Mode::Connections(Connections { common, .. })
+            | Mode::Transactions(Transactions { common, .. }) => Some(common),
             Mode::Page(_) => None,
         }
     }
@@ -216,7 +241,7 @@ impl Mode {
     pub fn sending(&self) -> Option<&Sending> {
         match self {
             Mode::Produce(Produce { sending, .. }) | Mode::EndToEnd(EndToEnd { sending, .. }) => Some(sending),
-            Mode::Fetch(_) | Mode::Connections(_) | Mode::Page(_) => None,
+            Mode::Fetch(_) | Mode::Connections(_) | Mode::Transactions(_) | Mode::Page(_) => None,
         }
     }
 
@@ -224,7 +249,7 @@ impl Mode {
     pub fn asking(&self) -> Option<&Asking> {
         match self {
             Mode::Fetch(Fetch { asking, .. }) | Mode::EndToEnd(EndToEnd { asking, .. }) => Some(asking),
-            Mode::Produce(_) | Mode::Connections(_) | Mode::Page(_) => None,
+            Mode::Produce(_) | Mode::Connections(_) | Mode::Transactions(_) | Mode::Page(_) => None,
         }
     }
 }

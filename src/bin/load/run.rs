@@ -23,7 +23,7 @@ use super::produce::{self, Pace, Templates};
 use super::shared::{Shared, window};
 use super::verify::{Checker, Ledger};
 use super::wire::{FetchFrame, ProduceFrame};
-use super::{idle, say, say_error};
+use super::{idle, say, say_error, transactions};
 
 /// Memory of this program's blocks: replies may be as large as a frame, on every connection.
 const POOL_BYTES: usize = 8 << 30;
@@ -133,6 +133,7 @@ impl Plan {
             Mode::Fetch(_) => Series::Fetch,
             Mode::EndToEnd(_) => Series::EndToEnd,
             Mode::Connections(_) => Series::Connect,
+            Mode::Transactions(_) => Series::Commit,
         }
     }
 
@@ -252,6 +253,9 @@ async fn work(io: Handle, plan: Arc<Plan>, threads: usize) -> Part {
     }
     if let Mode::Connections(options) = &plan.mode {
         ends.push(idle::launch(&io, &plan, &recorder, options.connections as usize, &own));
+    }
+    if let Mode::Transactions(options) = &plan.mode {
+        ends.extend(transactions::launch(&io, &plan, &recorder, options, &own));
     }
     for end in ends {
         let _ = end.await;
