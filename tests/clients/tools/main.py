@@ -116,6 +116,26 @@ class Cases:
         own = sorted(line.split(" sensitive=")[0].strip() for line in output.splitlines()[1:])
         equal(own, sorted(expected), "the topic's own configs")
 
+    def group_configs(self):
+        """Configs of a group are set, shown, refused outside of the broker's bounds, and unset."""
+        entity = ("--entity-type", "groups", "--entity-name", f"tools-group-configs-{RUN}")
+        self.succeed(
+            "kafka-configs", "--alter", *entity, "--add-config", "consumer.session.timeout.ms=50000,streams.num.standby.replicas=1"
+        )
+        shown = "  consumer.session.timeout.ms=50000 sensitive=false synonyms={DYNAMIC_GROUP_CONFIG:consumer.session.timeout.ms=50000, "
+        self.retry(lambda: self.shows(shown, *entity))
+        self.retry(lambda: self.shows(shown, "--entity-type", "groups"))
+        everything = self.succeed("kafka-configs", "--describe", "--all", *entity)
+        assert "share.auto.offset.reset=latest sensitive=false synonyms={DEFAULT_CONFIG:share.auto.offset.reset=latest}" in everything
+        for setting in ("consumer.session.timeout.ms=3600000", "consumer.session.timeout.ms=soon", "nonsense=1"):
+            self.fail("InvalidConfigurationException", "kafka-configs", "--alter", *entity, "--add-config", setting)
+        self.succeed("kafka-configs", "--alter", *entity, "--delete-config", "consumer.session.timeout.ms")
+        self.retry(lambda: self.shows("  streams.num.standby.replicas=1 ", *entity, not_shown="consumer.session.timeout.ms"))
+
+    def shows(self, text, *entity, not_shown=None):
+        output = self.succeed("kafka-configs", "--describe", *entity)
+        assert text in output and (not_shown is None or not_shown not in output), output
+
     def console(self):
         """Keys, headers, tombstones and null keys by the console producer, printed in full by the console consumer."""
         topic = self.topic("console", "--partitions", 1)
@@ -258,6 +278,7 @@ class Cases:
             "topics": self.topics,
             "invalid-topics": self.invalid_topics,
             "configs": self.configs,
+            "group-configs": self.group_configs,
             "console": self.console,
             "producer-performance": self.producer_performance,
             "real-file": self.real_file,
