@@ -8,9 +8,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flumen::protocol::messages::ProduceRequest;
+use flumen::protocol::StrBytes;
+use flumen::protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use flumen::protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use flumen::protocol::messages::{
+    GroupId, InitProducerIdRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, TransactionalId,
+};
 
-use super::client::{Client, batch, produce_request};
+use super::client::{Client, batch, name, produce_request};
 use super::process::{Broker, pause};
 use super::{memory, scratch};
 
@@ -128,6 +133,90 @@ fn a_start_with_four_gib_of_data_takes_less_than_two_seconds() {
     broker.kill();
     let (took, _broker) = best_start(directory.path(), "much");
     assert!(took <= READY_MAX, "{} MiB of data: ready after {took:?}", DATA_BYTES >> 20);
+}
+
+/// A few requests of a client that waits for each answer are enough to fill the coordinators' partitions.
+const GROUPS: usize = 10_000;
+const TRANSACTIONAL_IDS: usize = 1_000;
+/// Memory of a group with one committed offset, or of a transactional id, in bytes: a kilobyte and what allocators round up.
+const GROUP_MAX: u64 = 2 << 10;
+const AT_A_TIME: usize = 100;
+
+/// Sends requests, some at a time, again where the coordinator is not ready.
+fn ask_all<R: kafka_protocol::protocol::Request>(
+    client: &mut Client,
+    version: i16,
+    requests: &[R],
+    code: impl Fn(&R::Response) -> i16,
+) {
+    for some in requests.chunks(AT_A_TIME) {
+        let mut left: Vec<&R> = some.iter().collect();
+        while !left.is_empty() {
+            let sent: Vec<i32> = left.iter().map(|request| client.send(version, *request)).collect();
+            let codes: Vec<i16> = sent.iter().map(|id| code(&client.receive::<R>(version, *id))).collect();
+            assert!(codes.iter().all(|code| matches!(code, 0 | 14..=16)), "{codes:?}");
+            left = left.into_iter().zip(codes).filter(|(_, code)| *code != 0).map(|(request, _)| request).collect();
+        }
+    }
+}
+
+#[test]
+fn many_groups_and_transactional_ids_take_little_and_are_loaded_at_once() {
+    let text = |what: &str, number: usize| StrBytes::from_string(format!("{what}-{number}"));
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &FLAGS);
+    let mut client = Client::connect(broker.address);
+    client.create_topic("t", 1, &[]);
+    let commit = |number: usize| {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_committed_offset(number as i64)
+            .with_committed_metadata(Some(StrBytes::default()));
+        let topic = OffsetCommitRequestTopic::default().with_name(name("t")).with_partitions(vec![partition]);
+        OffsetCommitRequest::default()
+            .with_group_id(GroupId(text("group", number)))
+            .with_generation_id_or_member_epoch(-1)
+            .with_topics(vec![topic])
+    };
+    let begin = |number: usize| {
+        InitProducerIdRequest::default()
+            .with_transactional_id(Some(TransactionalId(text("id", number))))
+            .with_transaction_timeout_ms(60_000)
+    };
+    // The coordinators' partitions are there before anything is measured.
+    ask_all(&mut client, 8, &[commit(0)], |response| response.topics[0].partitions[0].error_code);
+    ask_all(&mut client, 4, &[begin(0)], |response| response.error_code);
+    let before = memory(&broker, "VmRSS");
+    let commits: Vec<_> = (0..GROUPS).map(commit).collect();
+    ask_all(&mut client, 8, &commits, |response| response.topics[0].partitions[0].error_code);
+    let ids: Vec<_> = (0..TRANSACTIONAL_IDS).map(begin).collect();
+    ask_all(&mut client, 4, &ids, |response| response.error_code);
+    let each = memory(&broker, "VmRSS").saturating_sub(before) / (GROUPS + TRANSACTIONAL_IDS) as u64;
+    eprintln!("a group or transactional id: {each} bytes, the log's own memory included");
+    assert!(each <= GROUP_MAX, "{each} bytes a group");
+    broker.kill();
+
+    let began = Instant::now();
+    let broker = Broker::start(directory.path(), &FLAGS);
+    let mut client = Client::connect(broker.address);
+    let fetch = |number: usize| {
+        let topic = OffsetFetchRequestTopics::default().with_name(name("t")).with_partition_indexes(vec![0]);
+        let group = OffsetFetchRequestGroup::default()
+            .with_group_id(GroupId(text("group", number)))
+            .with_topics(Some(vec![topic]));
+        OffsetFetchRequest::default().with_groups(vec![group])
+    };
+    for number in (0..GROUPS).step_by(97) {
+        ask_all(&mut client, 8, &[fetch(number)], |response| {
+            let group = &response.groups[0];
+            if group.error_code == 0 {
+                assert_eq!(group.topics[0].partitions[0].committed_offset, number as i64);
+            }
+            group.error_code
+        });
+    }
+    let took = began.elapsed();
+    eprintln!("all groups are known {took:?} after the start");
+    assert!(took <= 2 * READY_MAX, "{took:?}");
 }
 
 fn acknowledged(client: &mut Client, id: i32) {
