@@ -245,3 +245,29 @@ pub async fn ask_all_groups(
     }
     Ok(replies)
 }
+
+/// The transactional ids that pass `filter`, of every coordinator of transactions of this broker.
+///
+/// # Errors
+/// The first reason why one does not answer.
+pub async fn list_transactions(
+    broker: &Rc<Broker>,
+    filter: &transaction::describe::Filter,
+) -> Result<Vec<transaction::describe::Listed>, ClientError> {
+    let image = broker.image();
+    let Some(topic) = image.topic(TRANSACTIONS_TOPIC) else { return Ok(Vec::new()) };
+    let led = topic.partitions.iter().filter(|one| one.leader == broker.config.node_id);
+    // All are asked before any answer is awaited.
+    let asked: Vec<_> = led
+        .map(|one| transaction_of_partition(broker, one.partition, transaction::machine::Input::List(filter.clone())))
+        .collect();
+    let mut all = Vec::new();
+    for asked in asked {
+        match asked.await? {
+            transaction::machine::Reply::Listed(listed) => all.extend(listed),
+            transaction::machine::Reply::Refused(error) => return Err(error),
+            _ => unreachable!("each request has its own reply"),
+        }
+    }
+    Ok(all)
+}

@@ -158,6 +158,7 @@ fn start(started: Started, request: Request) {
         ApiKey::DescribeProducers => run(started, request, h::describe_producers::handle),
         ApiKey::OffsetForLeaderEpoch => run(started, request, h::offset_for_leader_epoch::handle),
         ApiKey::DescribeConfigs => now(started, request, h::describe_configs::handle),
+        ApiKey::ListConfigResources => now(started, request, h::list_config_resources::handle),
         ApiKey::AlterConfigs => run(started, request, h::alter_configs::handle),
         ApiKey::IncrementalAlterConfigs => run(started, request, h::incremental_alter_configs::handle),
         ApiKey::DescribeCluster => now(started, request, h::describe_cluster::handle),

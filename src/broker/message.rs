@@ -10,6 +10,7 @@ use super::lag::GroupOffsets;
 use super::stats::ReactorStats;
 use crate::base::block::Slice;
 use crate::base::time::Instant;
+use crate::coordinator::transaction::state::Client;
 use crate::coordinator::{group, transaction};
 use crate::io::socket::Accepted;
 use crate::metadata::delta::Changes;
@@ -167,6 +168,8 @@ pub struct Transactional {
     pub transactional_id: Arc<str>,
     /// The version of Produce, which says what the client understands.
     pub produce_version: i16,
+    /// Who sent it.
+    pub client: Client,
 }
 
 /// Batches of one request for one reactor.

@@ -18,11 +18,13 @@ use super::controller::{Command, Controller, Decided, decide, fresh_uuid};
 use super::coordinators::Coordinators;
 use super::fetch_session::Sessions;
 use super::handlers::api_versions::FEATURES;
+use super::holder;
 use super::hosting;
 use super::identity;
 use super::lag;
 use super::message::{Answer, Ask, Message, Start};
 use super::metadata_log;
+use super::questions;
 use super::refusal::RefusalLog;
 use super::route::{self, CONTROLLER_REACTOR};
 use super::serve;
@@ -144,7 +146,9 @@ async fn lead(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<()
         io.spawn(accept::accept(Rc::clone(&broker), listener, number));
     }
     io.spawn(accept::serve_stats(Rc::clone(&broker)));
-    io.spawn(why::serve(Rc::clone(&broker)));
+    io.spawn(questions::serve(Rc::clone(&broker), why::GROUPS_SOCKET, "why groups rebalance", why::rebalances));
+    let held_back = "what holds back a partition";
+    io.spawn(questions::serve(Rc::clone(&broker), holder::TRANSACTIONS_SOCKET, held_back, holder::answer));
     io.spawn(sweep(Rc::clone(&broker)));
     tracing::info!(after_ms = milliseconds(&io, began), "serving");
     io.submit(Op::StopSignal).await;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::broker::Broker;
 use super::lag::GroupLag;
 use crate::base::time::Duration;
+use crate::coordinator::transaction::machine::TransactionMachine;
 use crate::shard::StorageStats;
 
 /// Latencies are kept in microseconds up to this (ten minutes: the longest a fetch may wait is far below).
@@ -186,10 +187,47 @@ pub struct ReactorStats {
     pub fetch_sessions_evicted: u64,
     /// Partitions hosted.
     pub partitions: u64,
+    /// What the coordinators of transactions here know.
+    #[serde(default)]
+    pub transactions: TransactionStats,
     /// Requests by API.
     pub requests: Vec<ApiStats>,
     /// What the storage counts.
     pub storage: StorageSnapshot,
+}
+
+/// What coordinators of transactions know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionStats {
+    /// Transactional ids.
+    pub ids: u64,
+    /// Transactions that have begun and are not complete.
+    pub open: u64,
+    /// For how long the oldest of them has been open, in milliseconds; 0 without any.
+    pub oldest_open_ms: u64,
+}
+
+impl TransactionStats {
+    /// Those of several coordinators together.
+    pub fn plus(self, other: TransactionStats) -> TransactionStats {
+        TransactionStats {
+            ids: self.ids + other.ids,
+            open: self.open + other.open,
+            oldest_open_ms: self.oldest_open_ms.max(other.oldest_open_ms),
+        }
+    }
+
+    fn here(broker: &Broker) -> TransactionStats {
+        let wall_ms = broker.io.wall_ms();
+        let coordinators = broker.coordinators.transactions();
+        let counts = coordinators.iter().filter_map(|(_, coordinator)| coordinator.peek(TransactionMachine::open));
+        let counted = counts.map(|open| TransactionStats {
+            ids: open.ids as u64,
+            open: open.count as u64,
+            oldest_open_ms: open.oldest_started_ms.map_or(0, |began| u64::try_from(wall_ms - began).unwrap_or(0)),
+        });
+        counted.fold(TransactionStats::default(), TransactionStats::plus)
+    }
 }
 
 /// What the storage of one reactor counts.
@@ -313,6 +351,7 @@ pub fn of_reactor(broker: &Broker) -> ReactorStats {
         fetch_session_partitions: session_partitions as u64,
         fetch_sessions_evicted: evicted,
         partitions: broker.shards.ids().len() as u64,
+        transactions: TransactionStats::here(broker),
         requests: counters.requests(),
         storage: StorageSnapshot::of(&broker.shards.stats()),
     }

@@ -54,6 +54,7 @@ fn ask(broker: &Rc<Broker>, transactional: &Transactional, unverified: Vec<Unver
         partitions: unverified.iter().map(|one| touched(broker, one)).collect(),
         verify_only: !enlists,
         client_version: if enlists { EPOCH_BUMP_FROM } else { 0 },
+        client: transactional.client.clone(),
     };
     let asked = coordinate::transaction(broker, &transactional.transactional_id, Input::Enlist(enlist));
     let broker = Rc::clone(broker);

@@ -1,15 +1,12 @@
 //! `flumen group list` and `describe`: how far groups have come, and how far they are behind, as the broker itself knows it.
 
-use std::path::Path;
-
-use flumen::broker::accept::STATS_SOCKET;
 use flumen::broker::lag::{GroupLag, PartitionLag};
 
 use super::{Outcome, say, stats};
 
 /// What the broker whose data is at `data` knows of its groups.
 fn groups(data: &str) -> Result<Vec<GroupLag>, String> {
-    Ok(stats::snapshot(&Path::new(data).join(STATS_SOCKET))?.groups)
+    Ok(stats::snapshot(data)?.groups)
 }
 
 /// Lists all groups.

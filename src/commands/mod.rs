@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
 
+mod ask;
 mod client;
 mod config;
 mod dump;
@@ -21,6 +22,7 @@ mod serve;
 mod stats;
 mod topic;
 mod tune;
+mod txn;
 mod why;
 
 /// What a command came to: nothing, or the sentence to print before the process ends with an error.
@@ -37,6 +39,7 @@ pub fn run() -> ExitCode {
         Some(("group", matches)) => group::run(matches),
         Some(("stats", matches)) => stats::run(matches),
         Some(("topic", matches)) => topic::run(matches),
+        Some(("txn", matches)) => txn::run(matches),
         Some(("tune", matches)) => tune::run(matches),
         Some((other, _)) => Err(format!("there is no command '{other}'")),
     };
@@ -61,6 +64,7 @@ fn command() -> Command {
         .subcommand(stats::command())
         .subcommand(topic::command())
         .subcommand(tune::command())
+        .subcommand(txn::command())
 }
 
 /// The flag that names the brokers to ask.

@@ -1,20 +1,14 @@
 //! `flumen stats`: what a running broker counts, as rates over an interval.
 
-use std::io::Read;
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use flumen::base::units::Bytes;
 use flumen::broker::accept::STATS_SOCKET;
-use flumen::broker::stats::{ApiStats, Distribution, ReactorStats, Snapshot};
+use flumen::broker::stats::{ApiStats, Distribution, ReactorStats, Snapshot, TransactionStats};
 use flumen::protocol::api::ApiKey;
 
-use super::{Outcome, say, text};
-
-/// How long the broker may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+use super::{Outcome, ask, say, text};
 
 /// The command's flags.
 pub fn command() -> Command {
@@ -36,12 +30,12 @@ pub fn command() -> Command {
 
 /// Prints statistics until it is interrupted, or once.
 pub fn run(matches: &ArgMatches) -> Outcome {
-    let socket = Path::new(text(matches, "data")).join(STATS_SOCKET);
+    let data = text(matches, "data");
     if matches.get_flag("json") {
-        say(&fetch(&socket)?);
+        say(&ask::ask(data, STATS_SOCKET, "")?);
         return Ok(());
     }
-    let mut before = snapshot(&socket)?;
+    let mut before = snapshot(data)?;
     if matches.get_flag("once") {
         print(&before, &Snapshot::default());
         return Ok(());
@@ -49,7 +43,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     let interval = matches.get_one::<u64>("interval").copied().unwrap_or(1);
     loop {
         sleep(Duration::from_secs(interval));
-        let now = snapshot(&socket)?;
+        let now = snapshot(data)?;
         // A broker that was started again counts from zero.
         let base = if now.uptime_ms < before.uptime_ms { Snapshot::default() } else { before };
         print(&now, &base);
@@ -62,18 +56,9 @@ fn sleep(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-fn fetch(socket: &Path) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}: does the broker run?", socket.display());
-    let mut stream = UnixStream::connect(socket).map_err(failed)?;
-    stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
-    let mut json = String::new();
-    stream.read_to_string(&mut json).map_err(failed)?;
-    Ok(json)
-}
-
-pub(super) fn snapshot(socket: &Path) -> Result<Snapshot, String> {
-    let json = fetch(socket)?;
-    serde_json::from_str(&json).map_err(|error| format!("the broker's answer cannot be read: {error}"))
+/// What the broker whose data is at `data` counts.
+pub(super) fn snapshot(data: &str) -> Result<Snapshot, String> {
+    ask::read(&ask::ask(data, STATS_SOCKET, "")?)
 }
 
 fn print(now: &Snapshot, before: &Snapshot) {
@@ -89,6 +74,16 @@ fn print(now: &Snapshot, before: &Snapshot) {
         Bytes(now.memory.limit),
         now.version
     ));
+    let transactions =
+        now.reactors.iter().map(|one| one.transactions).fold(TransactionStats::default(), TransactionStats::plus);
+    if transactions.ids > 0 {
+        say(&format!(
+            "  transactional ids {}  open transactions {}  the oldest for {} s",
+            transactions.ids,
+            transactions.open,
+            transactions.oldest_open_ms / 1000
+        ));
+    }
     for reactor in &now.reactors {
         let earlier = before.reactors.iter().find(|one| one.reactor == reactor.reactor).cloned().unwrap_or_default();
         print_reactor(reactor, &earlier, seconds);

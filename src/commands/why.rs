@@ -1,22 +1,13 @@
 //! Why a group rebalanced lately, for `flumen group why`.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::time::Duration;
-
 use flumen::broker::why::{GROUPS_SOCKET, RebalanceReport, Rebalances};
 
-use super::{Outcome, say};
-
-/// How long the broker may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+use super::{Outcome, ask, say};
 
 /// Prints the last rebalances of a group.
 pub fn why(data: &str, group: &str, as_json: bool) -> Outcome {
-    let json = ask(&Path::new(data).join(GROUPS_SOCKET), group)?;
-    let answer: Rebalances =
-        serde_json::from_str(&json).map_err(|error| format!("the broker's answer cannot be read: {error}"))?;
+    let json = ask::ask(data, GROUPS_SOCKET, group)?;
+    let answer: Rebalances = ask::read(&json)?;
     if as_json {
         say(&json);
         return Ok(());
@@ -29,16 +20,6 @@ pub fn why(data: &str, group: &str, as_json: bool) -> Outcome {
     }
     answer.rebalances.iter().for_each(|rebalance| say(&shown(rebalance)));
     Ok(())
-}
-
-fn ask(socket: &Path, group: &str) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}: does the broker run?", socket.display());
-    let mut stream = UnixStream::connect(socket).map_err(failed)?;
-    stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
-    stream.write_all(format!("{group}\n").as_bytes()).map_err(failed)?;
-    let mut json = String::new();
-    stream.read_to_string(&mut json).map_err(failed)?;
-    Ok(json)
 }
 
 fn shown(rebalance: &RebalanceReport) -> String {

@@ -1,6 +1,6 @@
 //! AddOffsetsToTxn: a transaction is going to commit offsets of a group, so it touches the partition that keeps them.
 
-use super::init_producer_id::fenced_as;
+use super::init_producer_id::{client, fenced_as};
 use crate::broker::coordinate;
 use crate::broker::dispatch::{Origin, Request};
 use crate::broker::reply::Outcome;
@@ -44,6 +44,7 @@ async fn add(origin: &Origin, decoded: &AddOffsetsToTxnRequest) -> Result<(), Cl
         partitions: vec![(OFFSETS_TOPIC.into(), partition.index)],
         verify_only: false,
         client_version: 0,
+        client: client(origin),
     };
     match coordinate::transaction(&origin.broker, &transactional_id, Input::Enlist(enlist)).await? {
         Reply::Enlisted(answers) => answers.into_iter().flatten().next().map_or(Ok(()), Err),

@@ -1,6 +1,6 @@
 //! AddPartitionsToTxn: the partitions that a transaction is going to touch; of several transactions from version 4 on.
 
-use super::init_producer_id::fenced_as;
+use super::init_producer_id::{client, fenced_as};
 use crate::broker::broker::find_topic;
 use crate::broker::coordinate::{self, Waiting};
 use crate::broker::dispatch::{Origin, Request};
@@ -76,6 +76,7 @@ impl Asked {
             partitions: transaction.topics.iter().flat_map(touched).collect(),
             verify_only: transaction.verify_only,
             client_version: 0,
+            client: client(origin),
         };
         Asked::Waiting(coordinate::transaction(&origin.broker, &transaction.transactional_id, Input::Enlist(enlist)))
     }

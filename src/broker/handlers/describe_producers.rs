@@ -1,5 +1,7 @@
 //! DescribeProducers (KIP-664): who produces to partitions, and who has a transaction open in them.
 
+use std::rc::Rc;
+
 use super::produce::not_open;
 use super::text;
 use crate::broker::broker::Broker;
@@ -32,12 +34,7 @@ pub async fn handle(request: Request) -> Outcome {
             scatter.push(route.map(|route| (route.reactor, route.partition)).map_err(|unreachable| unreachable.error));
         }
     }
-    let unwrap = |answer| match answer {
-        Answer::Producers(producers) => producers,
-        _ => unreachable!("a question for producers is answered with producers"),
-    };
-    let here = async |broker: &Broker, partitions: Vec<PartitionId>| answer_here(broker, &partitions);
-    let mut answers = scatter.gather(&origin.broker, Ask::Producers, unwrap, here).await.into_iter();
+    let mut answers = gather(&origin.broker, scatter).await.into_iter();
     let topics = decoded.topics.iter().map(|topic| {
         let indexes = topic.partition_indexes.iter();
         let partitions = indexes.zip(&mut answers).map(|(index, answer)| told(&origin, *index, answer)).collect();
@@ -45,6 +42,19 @@ pub async fn handle(request: Request) -> Outcome {
     });
     let topics = topics.collect();
     origin.reply::<DescribeProducersRequest>(&DescribeProducersResponse::default().with_topics(topics))
+}
+
+/// The producers of partitions, wherever they are hosted.
+pub async fn gather(
+    broker: &Rc<Broker>,
+    scatter: Scatter<PartitionId>,
+) -> Vec<Result<Vec<ProducerDescription>, ClientError>> {
+    let unwrap = |answer| match answer {
+        Answer::Producers(producers) => producers,
+        _ => unreachable!("a question for producers is answered with producers"),
+    };
+    let here = async |broker: &Broker, partitions: Vec<PartitionId>| answer_here(broker, &partitions);
+    scatter.gather(broker, Ask::Producers, unwrap, here).await
 }
 
 /// The producers of partitions that are hosted here.

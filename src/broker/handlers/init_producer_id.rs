@@ -9,6 +9,7 @@ use crate::broker::controller::{Command, Decided, decide};
 use crate::broker::coordinate;
 use crate::broker::dispatch::{Origin, Request};
 use crate::broker::reply::Outcome;
+use crate::coordinator::group::machine::Caller;
 use crate::coordinator::transaction::machine::{Begin, Input, Reply};
 use crate::coordinator::transaction::state::Client;
 use crate::metadata::controller::internal_topics::TRANSACTIONS_TOPIC;
@@ -71,13 +72,12 @@ async fn begin(
         return Err(ClientError::new(ErrorCode::InvalidRequest, message));
     }
     coordinate::prepare(&origin.broker, TRANSACTIONS_TOPIC).await?;
-    let caller = caller(origin);
     let mut begin = Begin {
         transactional_id: transactional_id.to_owned(),
         timeout_ms: decoded.transaction_timeout_ms,
         expected: (producer_id != NO_PRODUCER_ID).then_some((producer_id, epoch)),
         fresh: None,
-        client: Client { id: caller.client_id.into(), host: caller.client_host.into() },
+        client: client(origin),
     };
     loop {
         match coordinate::transaction(&origin.broker, transactional_id, Input::Begin(begin.clone())).await? {
@@ -88,6 +88,16 @@ async fn begin(
             _ => unreachable!("each request has its own reply"),
         }
     }
+}
+
+/// Who asks, for a coordinator of transactions.
+pub fn client(origin: &Origin) -> Client {
+    client_of(&caller(origin))
+}
+
+/// The same, where the request is no longer at hand.
+pub fn client_of(caller: &Caller) -> Client {
+    Client { id: caller.client_id.as_str().into(), host: caller.client_host.as_str().into() }
 }
 
 /// A producer id that nobody has.

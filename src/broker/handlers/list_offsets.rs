@@ -1,6 +1,7 @@
 //! ListOffsets: the offset of a point in time, exact to the record, or one of the ends of a log.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use crate::broker::broker::Broker;
 use crate::broker::dispatch::{Origin, Request};
@@ -51,8 +52,7 @@ pub async fn handle(request: Request) -> Outcome {
             }));
         }
     }
-    let answers = scatter.gather(&origin.broker, Ask::Offsets, offsets_answer, answer_here).await;
-    let mut answers = answers.into_iter();
+    let mut answers = gather(&origin.broker, scatter).await.into_iter();
     let topics = decoded.topics.iter().map(|topic| {
         let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
         let partitions = indexes.zip(&mut answers).map(|(index, answer)| told(&origin, index, answer)).collect();
@@ -62,11 +62,16 @@ pub async fn handle(request: Request) -> Outcome {
     origin.reply::<ListOffsetsRequest>(&ListOffsetsResponse::default().with_topics(topics))
 }
 
-fn offsets_answer(answer: Answer) -> Vec<Result<TimestampOffset, ClientError>> {
-    match answer {
+/// Offsets of partitions, wherever they are hosted.
+pub async fn gather(
+    broker: &Rc<Broker>,
+    scatter: Scatter<OffsetQuestion>,
+) -> Vec<Result<TimestampOffset, ClientError>> {
+    let unwrap = |answer| match answer {
         Answer::Offsets(offsets) => offsets,
         _ => unreachable!("a question for offsets is answered with offsets"),
-    }
+    };
+    scatter.gather(broker, Ask::Offsets, unwrap, answer_here).await
 }
 
 /// Which special timestamps a version knows: before, a negative number is no timestamp at all.

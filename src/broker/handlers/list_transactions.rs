@@ -7,9 +7,7 @@ use crate::broker::coordinate;
 use crate::broker::dispatch::{Origin, Request};
 use crate::broker::reply::Outcome;
 use crate::coordinator::transaction::describe::{Filter, Listed};
-use crate::coordinator::transaction::machine::{Input, Reply};
 use crate::coordinator::transaction::state::Status;
-use crate::metadata::controller::internal_topics::TRANSACTIONS_TOPIC;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::protocol::messages::list_transactions_response::TransactionState;
 use crate::protocol::messages::{self, ListTransactionsRequest, ListTransactionsResponse, TransactionalId};
@@ -46,21 +44,7 @@ pub async fn handle(request: Request) -> Outcome {
 
 async fn list(origin: &Origin, filter: &Filter, pattern: Option<&str>) -> Result<Vec<Listed>, ClientError> {
     let pattern = pattern.map(regex).transpose()?;
-    let image = origin.broker.image();
-    let Some(topic) = image.topic(TRANSACTIONS_TOPIC) else { return Ok(Vec::new()) };
-    let mut asked = Vec::with_capacity(topic.partitions.len());
-    for registration in topic.partitions.iter().filter(|one| one.leader == origin.broker.config.node_id) {
-        let input = Input::List(filter.clone());
-        asked.push(coordinate::transaction_of_partition(&origin.broker, registration.partition, input));
-    }
-    let mut all = Vec::new();
-    for asked in asked {
-        match asked.await? {
-            Reply::Listed(listed) => all.extend(listed),
-            Reply::Refused(error) => return Err(error),
-            _ => unreachable!("each request has its own reply"),
-        }
-    }
+    let mut all = coordinate::list_transactions(&origin.broker, filter).await?;
     all.retain(|one| pattern.as_ref().is_none_or(|pattern| pattern.is_match(&one.transactional_id)));
     Ok(all)
 }

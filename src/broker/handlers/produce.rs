@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::init_producer_id::client;
 use crate::broker::broker::{Broker, Unreachable, find_topic};
 use crate::broker::calls::Call;
 use crate::broker::connection;
@@ -90,9 +91,11 @@ fn place(request: &Request, decoded: &ProduceRequest<'_>) -> Placed {
         elsewhere: Vec::new(),
         endpoints: Vec::new(),
     };
-    let transactional = decoded
-        .transactional_id
-        .map(|id| Transactional { transactional_id: id.into(), produce_version: request.origin.version });
+    let transactional = decoded.transactional_id.map(|id| Transactional {
+        transactional_id: id.into(),
+        produce_version: request.origin.version,
+        client: client(&request.origin),
+    });
     let mut verification = Verification::default();
     let mut remote: Vec<(ReactorId, Vec<usize>, Produce)> = Vec::new();
     for span in &decoded.topics {

@@ -6,13 +6,14 @@
 
 use std::rc::Rc;
 
+use super::init_producer_id::client_of;
 use super::offset_commit::caller;
 use crate::broker::broker::Broker;
 use crate::broker::coordinate;
 use crate::broker::dispatch::{Origin, Request};
 use crate::broker::message::{Answer, Ask, GroupQuestion, TxnOffsetQuestion};
 use crate::broker::reply::Outcome;
-use crate::coordinator::group::machine::{Input, Reply};
+use crate::coordinator::group::machine::{Caller, Input, Reply};
 use crate::coordinator::transaction::machine::{self, Enlist};
 use crate::coordinator::transaction::state::EPOCH_BUMP_FROM;
 use crate::metadata::controller::internal_topics::OFFSETS_TOPIC;
@@ -90,7 +91,7 @@ pub async fn answer_here(broker: &Rc<Broker>, question: TxnOffsetQuestion) -> Re
     })?;
     let (producer_id, epoch) = (request.producer_id.0, request.producer_epoch);
     if let Some(unverified) = shard.guard_transaction(producer_id, epoch)? {
-        verify(broker, &shard, &unverified, &request, caller.api_version).await?;
+        verify(broker, &shard, &unverified, &request, &caller).await?;
         shard.check_guard(&unverified)?;
     }
     // Looked at last: between this and the append nothing happens on this reactor, and an append that the log refused would
@@ -106,8 +107,9 @@ async fn verify(
     shard: &Shard,
     unverified: &Unverified,
     request: &TxnOffsetCommitRequest,
-    api_version: i16,
+    caller: &Caller,
 ) -> Result<(), ClientError> {
+    let api_version = caller.api_version;
     let enlists = api_version >= ENLISTS_FROM;
     let transactional_id = request.transactional_id.to_string();
     let enlist = Enlist {
@@ -117,6 +119,7 @@ async fn verify(
         partitions: vec![(OFFSETS_TOPIC.into(), unverified.partition.index)],
         verify_only: !enlists,
         client_version: if enlists { EPOCH_BUMP_FROM } else { 0 },
+        client: client_of(caller),
     };
     let asked = coordinate::transaction(broker, &transactional_id, machine::Input::Enlist(enlist)).await;
     let refused = match asked {

@@ -27,8 +27,20 @@ impl TransactionMachine {
             );
             return refused(to, ErrorCode::InvalidTransactionTimeout, message);
         }
+        let is_full = self.entries.len() >= self.config.ids_max;
         let Some(entry) = self.entries.get_mut(&begin.transactional_id) else {
-            return first(&begin, situation.wall_ms, to);
+            if is_full {
+                let ids_max = self.config.ids_max;
+                let message = format!(
+                    "the coordinator has {ids_max} transactional ids: use fewer, or a shorter transactional.id.expiration.ms"
+                );
+                return refused(to, ErrorCode::PolicyViolation, message);
+            }
+            let effects = first(&begin, situation.wall_ms, to);
+            if !effects.records.is_empty() {
+                self.newcomer = begin.client;
+            }
+            return effects;
         };
         if let Err(error) = check_expected(entry, begin.expected) {
             return Effects::reply(to, Reply::Refused(error));

@@ -26,6 +26,17 @@ pub struct Listed {
     pub status: Status,
 }
 
+/// The transactions of a coordinator that are not complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Transactional ids that are known, with one or without.
+    pub ids: usize,
+    /// How many there are.
+    pub count: usize,
+    /// When the oldest began.
+    pub oldest_started_ms: Option<Timestamp>,
+}
+
 /// Which transactional ids are wanted; an empty list wants all.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -67,9 +78,16 @@ impl TransactionMachine {
         listed.collect()
     }
 
-    /// When the oldest transaction that is not complete began.
-    pub fn oldest_started_ms(&self) -> Option<Timestamp> {
-        let open = self.iter().filter(|(_, one)| one.status == Status::Ongoing || one.status.is_prepared());
-        open.map(|(_, transaction)| transaction.started_ms).min()
+    /// The transactions that are not complete.
+    pub fn open(&self) -> Open {
+        let mut open = Open { ids: self.entries.len(), ..Open::default() };
+        for (_, transaction) in self.iter() {
+            if transaction.status == Status::Ongoing || transaction.status.is_prepared() {
+                open.count += 1;
+                let oldest = open.oldest_started_ms.unwrap_or(Timestamp::MAX);
+                open.oldest_started_ms = Some(oldest.min(transaction.started_ms));
+            }
+        }
+        open
     }
 }

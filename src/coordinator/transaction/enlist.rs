@@ -19,6 +19,8 @@ impl TransactionMachine {
         if durable.status.is_prepared() {
             return self.wait(situation, Input::Enlist(enlist), to);
         }
+        self.note_client(&enlist);
+        let durable = &self.entries[&enlist.transactional_id].durable;
         let ongoing = durable.status == Status::Ongoing;
         if enlist.verify_only {
             let part = |one| ongoing && durable.partitions.contains(one);
@@ -45,6 +47,15 @@ impl TransactionMachine {
         }
         let answers = vec![None; enlist.partitions.len()];
         TransactionMachine::change(&enlist.transactional_id, &next, Some((to, Reply::Enlisted(answers))))
+    }
+
+    /// Notes who uses the transactional id: after a start of the broker nobody else says so before the transaction ends.
+    fn note_client(&mut self, enlist: &Enlist) {
+        if let Some(entry) =
+            self.entries.get_mut(&enlist.transactional_id).filter(|entry| entry.client != enlist.client)
+        {
+            entry.client = enlist.client.clone();
+        }
     }
 
     fn check_producer(&self, enlist: &Enlist) -> Result<&Transaction, ClientError> {

@@ -7,7 +7,7 @@ use super::markers::Markers;
 use super::record::{decode_key, decode_value, record};
 use super::state::{Client, Entry, Touched, Transaction};
 use crate::base::time::Instant;
-use crate::coordinator::machine::{CoordinatorRecord, Effects, Machine, ReplyTo, Situation, TransactionOf};
+use crate::coordinator::machine::{Effects, Machine, ReplyTo, Situation, SnapshotRun, TransactionOf};
 use crate::metadata::delta::Changes;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::ids::{ProducerEpoch, ProducerId};
@@ -70,6 +70,8 @@ pub struct Enlist {
     pub verify_only: bool,
     /// The client's `transaction.version`.
     pub client_version: i16,
+    /// Who asks.
+    pub client: Client,
 }
 
 /// See [`Input::End`].
@@ -121,12 +123,22 @@ pub struct TransactionConfig {
     pub expiration_ms: i64,
     /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
     pub expiry_interval_ms: i64,
+    /// Transactional ids at most.
+    pub ids_max: usize,
 }
+
+/// Transactional ids of one coordinator, of which a broker has fifty by default: what a client makes up cannot take all memory.
+pub const IDS_MAX: usize = 100_000;
 
 impl Default for TransactionConfig {
     /// Kafka's defaults.
     fn default() -> TransactionConfig {
-        TransactionConfig { timeout_ms_max: 900_000, expiration_ms: 7 * 24 * 3_600_000, expiry_interval_ms: 3_600_000 }
+        TransactionConfig {
+            timeout_ms_max: 900_000,
+            expiration_ms: 7 * 24 * 3_600_000,
+            expiry_interval_ms: 3_600_000,
+            ids_max: IDS_MAX,
+        }
     }
 }
 
@@ -135,6 +147,8 @@ impl Default for TransactionConfig {
 pub struct TransactionMachine {
     pub(super) config: TransactionConfig,
     pub(super) entries: BTreeMap<String, Entry>,
+    /// Who uses the transactional id that the records being replayed make known.
+    pub(super) newcomer: Client,
     /// When open transactions may have taken too long. Not every one of these still stands when its time comes.
     pub(super) timeouts: BTreeSet<(Instant, String)>,
     pub(super) expiry_at: Option<Instant>,
@@ -211,7 +225,8 @@ impl Machine for TransactionMachine {
         match self.entries.get_mut(transactional_id) {
             Some(entry) => entry.durable = durable,
             None => {
-                self.entries.insert(transactional_id.to_owned(), Entry::new(durable));
+                let client = std::mem::take(&mut self.newcomer);
+                self.entries.insert(transactional_id.to_owned(), Entry { client, ..Entry::new(durable) });
             }
         }
         Ok(())
@@ -239,11 +254,8 @@ impl Machine for TransactionMachine {
         self.next_time()
     }
 
-    fn snapshot(&self) -> Vec<CoordinatorRecord> {
-        self.iter().map(|(id, transaction)| record(id, transaction)).collect()
-    }
-
-    fn has_pending_transactions(&self) -> bool {
-        false
+    fn snapshot(&self) -> Vec<SnapshotRun> {
+        let records = self.iter().map(|(id, transaction)| record(id, transaction)).collect();
+        vec![SnapshotRun { transaction: None, records }]
     }
 }

@@ -139,7 +139,7 @@ pub fn is_exhausted(epoch: ProducerEpoch) -> bool {
     epoch >= ProducerEpoch::MAX - 1
 }
 
-/// Who last used a transactional id, as far as this broker has seen since its start.
+/// Who last used a transactional id, as far as this broker has seen since its start; empty texts when it has not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     /// What it calls itself.

@@ -24,7 +24,7 @@ struct Fixture {
 }
 
 fn config() -> TransactionConfig {
-    TransactionConfig { timeout_ms_max: 60_000, expiration_ms: 100_000, expiry_interval_ms: 5_000 }
+    TransactionConfig { timeout_ms_max: 60_000, expiration_ms: 100_000, expiry_interval_ms: 5_000, ids_max: 3 }
 }
 
 fn touched(index: i32) -> Touched {
@@ -133,7 +133,16 @@ impl Fixture {
 fn enlist((producer_id, producer_epoch): (i64, i16), index: i32, verify_only: bool, client_version: i16) -> Input {
     let partitions = vec![touched(index)];
     let transactional_id = ID.to_owned();
-    Input::Enlist(Enlist { transactional_id, producer_id, producer_epoch, partitions, verify_only, client_version })
+    let client = Client { id: "enlister".into(), host: "/127.0.0.1".into() };
+    Input::Enlist(Enlist {
+        transactional_id,
+        producer_id,
+        producer_epoch,
+        partitions,
+        verify_only,
+        client_version,
+        client,
+    })
 }
 
 fn end((producer_id, producer_epoch): (i64, i16), commit: bool, client_version: i16, fresh: Option<i64>) -> Input {
@@ -443,4 +452,46 @@ fn version_0_of_a_record_is_read() {
     let transaction = decode_value(&bytes).unwrap();
     assert_eq!((transaction.status, transaction.producer_epoch, transaction.started_ms), (Status::Ongoing, 2, 9));
     assert_eq!(transaction.partitions.into_iter().collect::<Vec<_>>(), [touched(4)]);
+}
+
+#[test]
+fn an_id_too_many_is_refused_and_those_that_are_known_go_on() {
+    let mut fixture = Fixture::new();
+    let begin = |id: &str| {
+        Input::Begin(Begin {
+            transactional_id: id.to_owned(),
+            timeout_ms: TIMEOUT_MS,
+            expected: None,
+            fresh: Some(7),
+            client: Client { id: "app".into(), host: "/10.0.0.1".into() },
+        })
+    };
+    for id in ["a", "b", "c"] {
+        assert_eq!(producer(fixture.ask(begin(id))), (7, 0));
+    }
+    assert_eq!(refusal(fixture.ask(begin("d"))), ErrorCode::PolicyViolation);
+    assert_eq!(producer(fixture.ask(begin("b"))), (7, 1));
+}
+
+#[test]
+fn who_uses_an_id_is_known_from_its_first_request_on() {
+    let mut fixture = Fixture::new();
+    let client = Client { id: "app".into(), host: "/10.0.0.1".into() };
+    let first = Begin {
+        transactional_id: ID.to_owned(),
+        timeout_ms: TIMEOUT_MS,
+        expected: None,
+        fresh: Some(7),
+        client: client.clone(),
+    };
+    let owner = producer(fixture.ask(Input::Begin(first)));
+    let told = |fixture: &mut Fixture| match fixture.ask(Input::Describe(vec![ID.to_owned()])) {
+        Reply::Described(mut described) => described.remove(0).unwrap().client,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&mut fixture), client);
+    fixture.crash();
+    assert_eq!(told(&mut fixture), Client::default(), "it is not in the log");
+    assert_eq!(fixture.add(owner, 1, 2), None);
+    assert_eq!(&*told(&mut fixture).id, "enlister");
 }

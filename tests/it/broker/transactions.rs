@@ -1,10 +1,13 @@
 //! Transactions over the wire, in both protocols: what counts, what does not, who is fenced, and what a killed broker leaves.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use flumen::broker::holder::StableOffset;
 use flumen::model::error_code::ErrorCode;
 use flumen::protocol::StrBytes;
 use flumen::protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use flumen::protocol::messages::delete_topics_request::DeleteTopicState;
 use flumen::protocol::messages::describe_producers_request::TopicRequest;
 use flumen::protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use flumen::protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -12,16 +15,16 @@ use flumen::protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use flumen::protocol::messages::{
-    AddPartitionsToTxnRequest, ApiVersionsRequest, DescribeProducersRequest, DescribeTransactionsRequest,
-    EndTxnRequest, GroupId, InitProducerIdRequest, ListOffsetsRequest, ListTransactionsRequest, OffsetFetchRequest,
-    ProducerId, TransactionalId, TxnOffsetCommitRequest,
+    AddPartitionsToTxnRequest, ApiVersionsRequest, DeleteTopicsRequest, DescribeProducersRequest,
+    DescribeTransactionsRequest, EndTxnRequest, GroupId, InitProducerIdRequest, ListOffsetsRequest,
+    ListTransactionsRequest, OffsetFetchRequest, ProducerId, TransactionalId, TxnOffsetCommitRequest,
 };
 use flumen::record::BatchBuilder;
 
 use super::client::{Client, fetch_request, fetched, name, produce_request, values};
 use super::process::Broker;
 
-const PARTITIONS: i32 = 4;
+pub const PARTITIONS: i32 = 4;
 
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
@@ -33,7 +36,7 @@ fn id() -> TransactionalId {
 
 /// A producer of the transactional id, with the protocol it speaks.
 #[derive(Clone, Copy, Debug)]
-struct Producer {
+pub struct Producer {
     id: i64,
     epoch: i16,
     sequence: [i32; PARTITIONS as usize],
@@ -53,7 +56,7 @@ fn until<T>(mut ask: impl FnMut() -> (i16, T)) -> (i16, T) {
     }
 }
 
-fn init(client: &mut Client, bumps: bool) -> Producer {
+pub fn init(client: &mut Client, bumps: bool) -> Producer {
     let request =
         InitProducerIdRequest::default().with_transactional_id(Some(id())).with_transaction_timeout_ms(60_000);
     let (code, response) = until(|| {
@@ -80,7 +83,7 @@ fn add(client: &mut Client, producer: &Producer, partition: i32) -> i16 {
     until(ask).0
 }
 
-fn send(client: &mut Client, producer: &mut Producer, partition: i32, value: &str) -> i16 {
+pub fn send(client: &mut Client, producer: &mut Producer, partition: i32, value: &str) -> i16 {
     if !producer.bumps {
         let code = add(client, producer, partition);
         if code != 0 {
@@ -102,7 +105,7 @@ fn produce(client: &mut Client, producer: &mut Producer, partition: i32, value: 
 }
 
 /// Ends the transaction; gives the error code.
-fn end(client: &mut Client, producer: &mut Producer, commit: bool) -> i16 {
+pub fn end(client: &mut Client, producer: &mut Producer, commit: bool) -> i16 {
     let request = EndTxnRequest::default()
         .with_transactional_id(id())
         .with_producer_id(ProducerId(producer.id))
@@ -118,7 +121,7 @@ fn end(client: &mut Client, producer: &mut Producer, commit: bool) -> i16 {
 
 /// What a `read_committed` consumer of a partition sees, as clients do it: up to the last stable offset, without the records
 /// of the listed producers up to their markers.
-fn committed(client: &mut Client, partition: i32) -> Vec<String> {
+pub fn committed(client: &mut Client, partition: i32) -> Vec<String> {
     let (mut from, mut seen) = (0, Vec::new());
     loop {
         let request = fetch_request(&[("t", partition, from)]).with_isolation_level(1).with_max_wait_ms(0);
@@ -160,7 +163,7 @@ fn end_at(client: &mut Client, partition: i32, isolation_level: i8) -> i64 {
 }
 
 /// Waits until nothing holds back the partitions: all markers are written.
-fn settle(client: &mut Client) {
+pub fn settle(client: &mut Client) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let topic = TopicRequest::default().with_name(name("t")).with_partition_indexes((0..PARTITIONS).collect());
@@ -359,4 +362,122 @@ fn administrators_see_who_has_a_transaction() {
     assert_eq!(list(&mut client, states), (0, 0, 1));
     assert_eq!(end(&mut client, &mut producer, false), 0);
     settle(&mut client);
+}
+
+/// What `flumen txn why` tells of a partition of `t`, once the coordinators are loaded.
+fn why(broker: &Broker, partition: i32, more: &[&str]) -> StableOffset {
+    let (name, data) = (format!("t-{partition}"), broker.data.to_str().unwrap());
+    let mut arguments = vec!["txn", "why", &name, "--json", "--data", data];
+    arguments.extend(more);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let output = Command::new(env!("CARGO_BIN_EXE_flumen")).args(&arguments).output().unwrap();
+        let told: StableOffset =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let is_loading = told.error.as_ref().is_some_and(|error| error.contains("being loaded"));
+        if !is_loading || Instant::now() > deadline {
+            return told;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn who_holds_back_a_partition_is_told_and_aborted() {
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &["--reactors", "2"]);
+    let mut client = Client::connect(broker.address);
+    client.create_topic("t", PARTITIONS, &[]);
+    assert_eq!(client.produce("t", 3, &["before"]).error_code, 0);
+    assert_eq!(why(&broker, 3, &[]).holder, None);
+    let error = why(&broker, 3, &["--abort"]).error.unwrap();
+    assert!(error.contains("no transaction is open in t-3"), "{error}");
+    let mut producer = init(&mut client, true);
+    assert_eq!(send(&mut client, &mut producer, 3, "open"), 0);
+    assert_eq!(client.produce("t", 3, &["behind"]).error_code, 0);
+
+    let told = why(&broker, 3, &[]);
+    let holder = told.holder.clone().unwrap();
+    let transaction = holder.transaction.unwrap();
+    assert_eq!((told.last_stable_offset, told.high_watermark, told.open, told.aborted), (1, 3, 1, false));
+    assert_eq!((holder.producer_id, holder.producer_epoch, holder.first_offset), (producer.id, producer.epoch, 1));
+    assert_eq!((transaction.transactional_id.as_str(), transaction.state.as_str()), ("transfers", "Ongoing"));
+    assert_eq!((transaction.client_id.as_str(), transaction.client_host.as_str()), ("test", "/127.0.0.1"));
+    assert_eq!((transaction.timeout_ms, transaction.partitions, holder.hangs), (60_000, 1, false));
+    let shown = broker.command(&["txn", "why", "t-3"]);
+    assert!(shown.contains("transactional id transfers, from client test at /127.0.0.1"), "{shown}");
+    let stats = broker.command(&["stats", "--once"]);
+    assert!(stats.contains("transactional ids 1  open transactions 1  the oldest for"), "{stats}");
+
+    // After a kill nobody has told who uses the id, until the producer goes on.
+    broker.kill();
+    let broker = Broker::start(directory.path(), &["--reactors", "2"]);
+    let mut client = Client::connect(broker.address);
+    let known = |broker: &Broker| why(broker, 3, &[]).holder.unwrap().transaction.unwrap().client_id;
+    assert_eq!(known(&broker), "");
+    let (code, ()) = until(|| (send(&mut client, &mut producer, 2, "goes on"), ()));
+    assert_eq!((code, known(&broker).as_str()), (0, "test"));
+
+    let told = why(&broker, 3, &["--abort"]);
+    assert_eq!((told.error, told.aborted, told.open), (None, true, 0));
+    assert_eq!((told.last_stable_offset, told.high_watermark), (4, 4));
+    assert_eq!(send(&mut client, &mut producer, 3, "zombie"), ErrorCode::InvalidProducerEpoch.code());
+    assert_eq!(end(&mut client, &mut producer, true), ErrorCode::ProducerFenced.code());
+    settle(&mut client);
+    assert_eq!(
+        (committed(&mut client, 3), committed(&mut client, 2)),
+        (vec!["before".into(), "behind".into()], vec![])
+    );
+    let mut next = init(&mut client, true);
+    assert_eq!(send(&mut client, &mut next, 3, "next"), 0);
+    assert_eq!(end(&mut client, &mut next, true), 0);
+    settle(&mut client);
+    assert_eq!(committed(&mut client, 3), ["before", "behind", "next"]);
+    assert!(why(&broker, 9, &[]).error.unwrap().contains("partition"));
+    assert!(why(&broker, 0, &[]).holder.is_none());
+}
+
+#[test]
+fn a_transaction_that_no_coordinator_knows_is_aborted_where_it_hangs() {
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &["--reactors", "2"]);
+    let mut client = Client::connect(broker.address);
+    client.create_topic("t", PARTITIONS, &[]);
+    let mut producer = init(&mut client, false);
+    assert_eq!(send(&mut client, &mut producer, 1, "orphan"), 0);
+    assert_eq!(client.produce("t", 1, &["behind"]).error_code, 0);
+    // With its log the coordinator loses every transaction.
+    let gone = DeleteTopicState::default().with_name(Some(name("__transaction_state")));
+    let request = DeleteTopicsRequest::default().with_topics(vec![gone]).with_timeout_ms(10_000);
+    assert_eq!(client.ask(6, &request).responses[0].error_code, 0);
+    let holder = why(&broker, 1, &[]).holder.unwrap();
+    assert_eq!((holder.producer_id, holder.hangs, holder.transaction), (producer.id, true, None));
+    let told = why(&broker, 1, &["--abort"]);
+    assert_eq!((told.error, told.aborted, told.last_stable_offset, told.high_watermark), (None, true, 3, 3));
+    assert_eq!(committed(&mut client, 1), ["behind"]);
+    assert_eq!(why(&broker, 1, &[]).holder, None);
+}
+
+#[test]
+fn markers_of_version_2_are_checked_by_the_rules_they_name() {
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &["--reactors", "2"]);
+    let mut client = Client::connect(broker.address);
+    client.create_topic("t", PARTITIONS, &[]);
+    let mut producer = init(&mut client, true);
+    assert_eq!(send(&mut client, &mut producer, 1, "open"), 0);
+    let mut write = |epoch: i16, transaction_version: u8| {
+        let mut body = vec![2];
+        body.extend(producer.id.to_be_bytes());
+        body.extend(epoch.to_be_bytes());
+        // Aborted, in partition 1 of `t`, by a coordinator of epoch 0.
+        body.extend([0, 2, 2, b't', 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, transaction_version, 0, 0]);
+        let reply = client.ask_raw(27, 2, &body);
+        // One marker, its producer, one topic of one letter, one partition and its number; then the code.
+        i16::from_be_bytes(*reply[1 + 8 + 1 + 2 + 1 + 4..].first_chunk().unwrap())
+    };
+    assert_eq!(write(producer.epoch, 2), ErrorCode::InvalidProducerEpoch.code(), "an end has an epoch of its own");
+    assert_eq!(write(producer.epoch + 1, 2), 0);
+    assert_eq!(why(&broker, 1, &[]).holder, None);
+    assert_eq!(committed(&mut client, 1), Vec::<String>::new());
 }
