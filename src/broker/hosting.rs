@@ -144,6 +144,7 @@ pub fn shard_settings(topic: &TopicSettings, producer_id_expiration_ms: i64) -> 
         timestamp_before_max_ms: topic.timestamp_before_max_ms,
         timestamp_after_max_ms: topic.timestamp_after_max_ms,
         compacted: topic.compact,
+        compacted_only: topic.compact && !topic.delete,
         write_caching: topic.write_caching,
         flush_ms: u64::try_from(topic.flush_ms).unwrap_or(u64::MAX),
         producer_id_expiration_ms,

@@ -34,6 +34,7 @@ pub fn open(shards: &Shards) -> Rc<Shard> {
         timestamp_before_max_ms: i64::MAX,
         timestamp_after_max_ms: i64::MAX,
         compacted: false,
+        compacted_only: false,
         write_caching: false,
         flush_ms: u64::MAX,
         producer_id_expiration_ms: i64::MAX,

@@ -68,7 +68,7 @@ impl Shard {
         let none = TimestampOffset { offset: -1, timestamp: NO_TIMESTAMP, leader_epoch: NO_LEADER_EPOCH };
         match timestamp {
             list_offsets::LATEST => Ok(TimestampOffset { leader_epoch: self.leader_epoch(), ..at(readable) }),
-            list_offsets::EARLIEST | list_offsets::EARLIEST_LOCAL => Ok(at(offsets.log_start)),
+            list_offsets::EARLIEST | list_offsets::EARLIEST_LOCAL => Ok(self.start_of_log(&offsets)),
             // Nothing is tiered.
             list_offsets::LATEST_TIERED | list_offsets::EARLIEST_PENDING_UPLOAD => Ok(none),
             list_offsets::MAX_TIMESTAMP => {
@@ -85,6 +85,13 @@ impl Shard {
                 format!("timestamp {other} has no meaning: ask for a time, or for -1 to -6"),
             )),
         }
+    }
+
+    /// The log start, with the leader epoch of the record there, or of the next one where there is none.
+    fn start_of_log(&self, offsets: &Offsets) -> TimestampOffset {
+        let is_empty = offsets.log_start == offsets.log_end;
+        let leader_epoch = if is_empty { self.leader_epoch() } else { self.log().epoch_of(offsets.log_start) };
+        TimestampOffset { offset: offsets.log_start, timestamp: NO_TIMESTAMP, leader_epoch }
     }
 
     /// Deletes the records before the offset `before` (DeleteRecords, KIP-107); -1 stands for the high watermark. Gives the

@@ -25,6 +25,8 @@ pub struct ShardSettings {
     pub timestamp_after_max_ms: i64,
     /// `cleanup.policy` contains `compact`.
     pub compacted: bool,
+    /// `cleanup.policy` is `compact` and nothing else, so the last record of every key is there to stay.
+    pub compacted_only: bool,
     /// `write.caching`: acknowledged from memory, durable within `flush_ms`. A crash of the process or the machine loses
     /// what was not durable yet.
     pub write_caching: bool,
@@ -53,6 +55,7 @@ impl Default for ShardSettings {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             compacted: false,
+            compacted_only: false,
             write_caching: false,
             flush_ms: FLUSH_MS_MAX,
             producer_id_expiration_ms: 24 * 3600 * 1000,

@@ -63,7 +63,7 @@ fn told(origin: &Origin, result: CreateTopicResult) -> CreatableTopicResult {
     match result.outcome {
         Err(error) => {
             origin.refused(|| format!("topic '{}': {error}", &*response.name));
-            response.with_configs(None)
+            response
         }
         Ok(_) if origin.version < DESCRIBED_FROM => response,
         Ok(created) => {

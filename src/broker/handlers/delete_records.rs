@@ -37,7 +37,8 @@ pub async fn handle(request: Request) -> Outcome {
     }
     let answers = scatter.gather(&origin.broker, Ask::DeleteRecords, starts, answer_here).await;
     let mut answers = answers.into_iter();
-    let topics = decoded.topics.iter().map(|topic| {
+    // A topic without partitions is not answered, as in Kafka.
+    let topics = decoded.topics.iter().filter(|topic| !topic.partitions.is_empty()).map(|topic| {
         let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
         let partitions = indexes.zip(&mut answers).map(|(index, answer)| told(&origin, index, answer)).collect();
         DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
@@ -84,5 +85,9 @@ pub async fn answer_here(broker: &Broker, deletions: Vec<RecordDeletion>) -> Vec
 
 async fn delete_one(shards: &Shards, deletion: RecordDeletion) -> Result<Offset, ClientError> {
     let shard = shards.get(deletion.partition).ok_or_else(|| not_open(deletion.partition))?;
+    if shard.settings().compacted_only {
+        let message = "the topic's cleanup.policy is compact alone: with delete in it records can be deleted";
+        return Err(ClientError::new(ErrorCode::PolicyViolation, message));
+    }
     shard.delete_records(deletion.before).await
 }

@@ -9,6 +9,7 @@ use crate::broker::dispatch::{Origin, Request};
 use crate::broker::message::{Answer, Ask};
 use crate::broker::reply::Outcome;
 use crate::broker::scatter::Scatter;
+use crate::metadata::controller::names::validate_topic_name;
 use crate::model::error_code::ClientError;
 use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
@@ -30,8 +31,10 @@ pub async fn handle(request: Request) -> Outcome {
     let mut scatter = Scatter::default();
     for topic in &decoded.topics {
         for index in &topic.partition_indexes {
-            let route = origin.broker.route(&image, TopicRef::Name(&topic.name), *index);
-            scatter.push(route.map(|route| (route.reactor, route.partition)).map_err(|unreachable| unreachable.error));
+            scatter.push(validate_topic_name(&topic.name).and_then(|()| {
+                let route = origin.broker.route(&image, TopicRef::Name(&topic.name), *index);
+                route.map(|route| (route.reactor, route.partition)).map_err(|unreachable| unreachable.error)
+            }));
         }
     }
     let mut answers = gather(&origin.broker, scatter).await.into_iter();

@@ -13,6 +13,7 @@ use crate::broker::reply::{Outcome, Part, Reply};
 use crate::metadata::image::Image;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::ids::ReactorId;
+use crate::model::offset::NO_LEADER_EPOCH;
 use crate::protocol::fetch::{
     AbortedTransaction, FetchRequest, FetchResponse, FetchedPartition, IsolationLevel, TopicRef, decode_request,
     encode_response,
@@ -78,7 +79,8 @@ fn begin(origin: &Origin, decoded: &FetchRequest<'_>) -> Result<Plan, ClientErro
             key: PartitionKey { topic: topic.clone(), index: partition.index },
             fetch_offset: partition.fetch_offset,
             bytes_max: partition.max_bytes,
-            current_leader_epoch: partition.current_leader_epoch,
+            // As in Kafka, any negative epoch stands for none.
+            current_leader_epoch: partition.current_leader_epoch.max(NO_LEADER_EPOCH),
             last_fetched_epoch: partition.last_fetched_epoch,
         }));
     }

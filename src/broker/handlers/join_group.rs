@@ -7,6 +7,7 @@ use crate::broker::dispatch::Request;
 use crate::broker::reply::Outcome;
 use crate::coordinator::group::machine::{Input, Reply};
 use crate::coordinator::group::request::MembershipReply;
+use crate::model::error_code::ErrorCode;
 use crate::protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
 /// The first version in which a protocol's name may be null.
@@ -33,8 +34,10 @@ pub async fn handle(request: Request) -> Outcome {
                 .with_error_code(error.code.code())
         }
     };
-    if origin.version < NULLABLE_PROTOCOL_FROM && response.protocol_name.is_none() {
-        response.protocol_name = Some(text(""));
+    if origin.version < NULLABLE_PROTOCOL_FROM {
+        response.protocol_name.get_or_insert_with(|| text(""));
+    } else if response.error_code != ErrorCode::None.code() {
+        response.protocol_name = None;
     }
     origin.reply::<JoinGroupRequest>(&response)
 }

@@ -53,7 +53,8 @@ pub async fn handle(request: Request) -> Outcome {
         }
     }
     let mut answers = gather(&origin.broker, scatter).await.into_iter();
-    let topics = decoded.topics.iter().map(|topic| {
+    // A topic without partitions is not answered, as in Kafka.
+    let topics = decoded.topics.iter().filter(|topic| !topic.partitions.is_empty()).map(|topic| {
         let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
         let partitions = indexes.zip(&mut answers).map(|(index, answer)| told(&origin, index, answer)).collect();
         ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)

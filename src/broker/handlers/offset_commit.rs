@@ -28,7 +28,8 @@ pub async fn handle(request: Request) -> Outcome {
     let image = origin.broker.image();
     let mut refused = Vec::with_capacity(decoded.topics.len());
     let mut accepted = Vec::with_capacity(decoded.topics.len());
-    for topic in std::mem::take(&mut decoded.topics) {
+    // A topic without partitions is not answered, as in Kafka.
+    for topic in std::mem::take(&mut decoded.topics).into_iter().filter(|topic| !topic.partitions.is_empty()) {
         let (codes, kept) = sort_out(&image, topic, origin.version);
         refused.push(codes);
         accepted.extend(kept);

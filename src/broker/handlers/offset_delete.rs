@@ -47,6 +47,9 @@ pub async fn handle(request: Request) -> Outcome {
 }
 
 async fn delete(origin: &Origin, decoded: OffsetDeleteRequest) -> Result<OffsetDeleteResponse, ClientError> {
+    if decoded.group_id.is_empty() {
+        return Err(ClientError::new(ErrorCode::InvalidGroupId, "the group id is empty"));
+    }
     coordinate::prepare(&origin.broker, OFFSETS_TOPIC).await?;
     let group = decoded.group_id.0.clone();
     match coordinate::group(&origin.broker, &group, Input::OffsetDelete(Box::new(decoded))).await? {

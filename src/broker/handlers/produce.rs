@@ -98,7 +98,8 @@ fn place(request: &Request, decoded: &ProduceRequest<'_>) -> Placed {
     });
     let mut verification = Verification::default();
     let mut remote: Vec<(ReactorId, Vec<usize>, Produce)> = Vec::new();
-    for span in &decoded.topics {
+    // A topic without partitions is not answered, as in Kafka.
+    for span in decoded.topics.iter().filter(|span| !span.partitions.is_empty()) {
         placed.topics.push(Topic { name: name(&image, span.topic), partitions: span.partitions.clone() });
         for partition in &decoded.partitions[span.partitions.clone()] {
             let at = placed.partitions.len();
@@ -162,10 +163,13 @@ fn check(
     let Some(records) = records else {
         return refuse(ErrorCode::InvalidRecord, "the request has no batch for this partition");
     };
+    let header = BatchHeader::read(&request.frame[records.clone()]);
+    if decoded.transactional_id.is_none() && header.is_some_and(BatchHeader::is_transactional) {
+        let message = "a transactional batch in a request without a transactional id";
+        return refuse(ErrorCode::TransactionalIdAuthorizationFailed, message);
+    }
     let zstd = |header: &BatchHeader| header.compression() == Some(Compression::Zstd);
-    if request.origin.version < PRODUCE_VERSION_ZSTD_MIN
-        && BatchHeader::read(&request.frame[records.clone()]).is_some_and(zstd)
-    {
+    if request.origin.version < PRODUCE_VERSION_ZSTD_MIN && header.is_some_and(zstd) {
         return refuse(ErrorCode::UnsupportedCompressionType, "zstd needs Produce version 7 or later (KIP-110)");
     }
     let route = request.origin.broker.route(image, topic, index)?;

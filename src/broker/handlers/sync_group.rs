@@ -5,7 +5,11 @@ use crate::broker::dispatch::Request;
 use crate::broker::reply::Outcome;
 use crate::coordinator::group::machine::{Input, Reply};
 use crate::coordinator::group::request::MembershipReply;
+use crate::model::error_code::ErrorCode;
 use crate::protocol::messages::{SyncGroupRequest, SyncGroupResponse};
+
+/// The first version that has to name the protocol and its type (KIP-559).
+const PROTOCOL_NAMED_FROM: i16 = 5;
 
 /// Gives a member its assignment.
 pub async fn handle(request: Request) -> Outcome {
@@ -13,6 +17,11 @@ pub async fn handle(request: Request) -> Outcome {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
+    let is_named = decoded.protocol_type.is_some() && decoded.protocol_name.is_some();
+    if origin.version >= PROTOCOL_NAMED_FROM && !is_named {
+        let code = ErrorCode::InconsistentGroupProtocol.code();
+        return origin.reply::<SyncGroupRequest>(&SyncGroupResponse::default().with_error_code(code));
+    }
     let group = decoded.group_id.0.clone();
     let response = match coordinate::ask_group(&origin.broker, &group, Input::SyncGroup(Box::new(decoded))).await {
         Ok(Reply::Membership(MembershipReply::SyncGroup(response))) => *response,

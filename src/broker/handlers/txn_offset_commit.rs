@@ -17,6 +17,7 @@ use crate::coordinator::group::machine::{Caller, Input, Reply};
 use crate::coordinator::transaction::machine::{self, Enlist};
 use crate::coordinator::transaction::state::EPOCH_BUMP_FROM;
 use crate::metadata::controller::internal_topics::OFFSETS_TOPIC;
+use crate::metadata::image::Image;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
 use crate::protocol::messages::txn_offset_commit_response::{
@@ -32,10 +33,11 @@ const ENLISTS_FROM: i16 = 5;
 
 /// Commits the offsets within the transaction.
 pub async fn handle(request: Request) -> Outcome {
-    let (origin, decoded) = match request.decode::<TxnOffsetCommitRequest>() {
+    let (origin, mut decoded) = match request.decode::<TxnOffsetCommitRequest>() {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
+    let unknown = take_unknown(&origin.broker.image(), &mut decoded.topics);
     let topics = decoded.topics.clone();
     let response = match commit(&origin, decoded).await {
         Ok(response) => response,
@@ -44,6 +46,7 @@ pub async fn handle(request: Request) -> Outcome {
             failed(&topics, error.code)
         }
     };
+    let response = merged(response, failed(&unknown, ErrorCode::UnknownTopicOrPartition));
     origin.reply::<TxnOffsetCommitRequest>(&response)
 }
 
@@ -59,10 +62,43 @@ fn failed(topics: &[TxnOffsetCommitRequestTopic], code: ErrorCode) -> TxnOffsetC
     TxnOffsetCommitResponse::default().with_topics(topics.iter().map(topic).collect())
 }
 
+/// Takes out the partitions that exist nowhere, and topics without partitions, which are not answered.
+fn take_unknown(image: &Image, topics: &mut Vec<TxnOffsetCommitRequestTopic>) -> Vec<TxnOffsetCommitRequestTopic> {
+    let mut unknown = Vec::new();
+    for topic in &mut *topics {
+        let known = image.topic(&topic.name.0);
+        let exists = |index| known.is_some_and(|topic| topic.partition(index).is_some());
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut topic.partitions).into_iter().partition(|partition| exists(partition.partition_index));
+        topic.partitions = kept;
+        if !gone.is_empty() {
+            unknown.push(topic.clone().with_partitions(gone));
+        }
+    }
+    topics.retain(|topic| !topic.partitions.is_empty());
+    unknown
+}
+
+fn merged(mut response: TxnOffsetCommitResponse, unknown: TxnOffsetCommitResponse) -> TxnOffsetCommitResponse {
+    for topic in unknown.topics {
+        match response.topics.iter_mut().find(|known| known.name == topic.name) {
+            Some(known) => known.partitions.extend(topic.partitions),
+            None => response.topics.push(topic),
+        }
+    }
+    response
+}
+
 async fn commit(origin: &Origin, request: TxnOffsetCommitRequest) -> Result<TxnOffsetCommitResponse, ClientError> {
     let broker = &origin.broker;
     if request.transactional_id.is_empty() {
         return Err(ClientError::new(ErrorCode::InvalidRequest, "the transactional id is empty"));
+    }
+    if request.group_id.is_empty() {
+        return Err(ClientError::new(ErrorCode::InvalidGroupId, "the group id is empty"));
+    }
+    if request.topics.is_empty() {
+        return Ok(TxnOffsetCommitResponse::default());
     }
     coordinate::prepare(broker, OFFSETS_TOPIC).await?;
     let partition = coordinate::partition(broker, OFFSETS_TOPIC, &request.group_id.0)?;

@@ -450,7 +450,12 @@ pub fn delete_topics(context: &Context<'_>, topics: &[TopicToDelete]) -> Decisio
             _ => {}
         }
     }
-    let mut deletion = Deletion { context, records: Vec::new(), deleted: BTreeSet::new() };
+    let by_both = |id: TopicId| {
+        let name = context.image.topic_by_id(id).map(|topic| topic.name.to_string());
+        name.is_some_and(|name| names.contains_key(name.as_str()))
+    };
+    let twice: BTreeSet<TopicId> = ids.keys().copied().filter(|id| by_both(*id)).collect();
+    let mut deletion = Deletion { context, records: Vec::new(), twice };
     let mut results = Vec::new();
     for topic in topics {
         let result = match &topic.name {
@@ -482,7 +487,8 @@ fn refuse(topic: &TopicToDelete, code: ErrorCode, message: &str) -> DeleteTopicR
 struct Deletion<'a> {
     context: &'a Context<'a>,
     records: Vec<MetadataRecord>,
-    deleted: BTreeSet<TopicId>,
+    /// Named by id and by name.
+    twice: BTreeSet<TopicId>,
 }
 
 impl Deletion<'_> {
@@ -505,12 +511,12 @@ impl Deletion<'_> {
     }
 
     fn delete(&mut self, topic: &Topic) -> DeleteTopicResult {
-        let outcome = if self.deleted.insert(topic.id) {
-            self.records.push(MetadataRecord::RemoveTopic { id: topic.id });
-            Ok(())
-        } else {
+        let outcome = if self.twice.contains(&topic.id) {
             let message = "The provided topic name maps to an ID that was already supplied.";
             Err(error(ErrorCode::InvalidRequest, message))
+        } else {
+            self.records.push(MetadataRecord::RemoveTopic { id: topic.id });
+            Ok(())
         };
         DeleteTopicResult { name: Some(topic.name.to_string()), id: topic.id, outcome }
     }

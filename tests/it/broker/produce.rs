@@ -134,7 +134,7 @@ fn refusals_explain_themselves() {
     // Nobody says in which transaction it is.
     let mut transactional = BatchBuilder::new().producer(7, 0, 0).transactional();
     transactional.append(1, None, Some(b"value"), &[]);
-    assert_eq!(refuse(9, -1, transactional.build(0)), ErrorCode::InvalidTxnState);
+    assert_eq!(refuse(9, -1, transactional.build(0)), ErrorCode::TransactionalIdAuthorizationFailed);
     let response = client.ask(7, &produce_request(1, &[("t", 0, zstd)]));
     assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
 }
