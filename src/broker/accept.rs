@@ -93,30 +93,38 @@ fn place(broker: &Rc<Broker>, accepted: Accepted, number: usize) {
 
 /// Answers every connection to the statistics socket with one snapshot, as JSON, until the broker stops.
 pub async fn serve_stats(broker: Rc<Broker>) {
-    let path = broker.config.data_directory.join(STATS_SOCKET);
+    let answer = |broker: Rc<Broker>, socket: Socket| async move {
+        let snapshot = startup::snapshot(&broker).await;
+        send_json(&broker, &socket, &snapshot).await;
+    };
+    serve_socket(broker, STATS_SOCKET, "no statistics", answer).await;
+}
+
+/// Makes the socket `name` in the data directory and answers every connection to it by `answer`, until the broker stops;
+/// where it cannot be made, a line says `without` what.
+pub(super) async fn serve_socket<F>(
+    broker: Rc<Broker>,
+    name: &str,
+    without: &str,
+    answer: impl Fn(Rc<Broker>, Socket) -> F,
+) where
+    F: Future<Output = ()> + 'static,
+{
+    let path = broker.config.data_directory.join(name);
     let mut listener = match Listener::listen(&broker.io, ListenAddress::Unix(path.clone()), BACKLOG).await {
         Ok(listener) => listener,
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "no statistics: their socket cannot be made");
-            return;
-        }
+        Err(error) => return tracing::warn!(path = %path.display(), %error, "{without}: the socket cannot be made"),
     };
     let waiting = broker.waiting();
     while let Some(accepted) = unless(&waiting.hurry, listener.accept(&broker.io)).await {
         match accepted {
             Ok(accepted) => {
-                let broker = Rc::clone(&broker);
                 let socket = Socket::adopt(&broker.io, &accepted);
-                broker.io.clone().spawn(async move { send_snapshot(&broker, &socket).await });
+                broker.io.spawn(answer(Rc::clone(&broker), socket));
             }
             Err(_) => broker.io.sleep(ACCEPT_RETRY).await,
         }
     }
-}
-
-async fn send_snapshot(broker: &Rc<Broker>, socket: &Socket) {
-    let snapshot = startup::snapshot(broker).await;
-    send_json(broker, socket, &snapshot).await;
 }
 
 /// Sends an answer as JSON.

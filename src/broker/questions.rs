@@ -5,18 +5,12 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::accept::{send_json, unless};
+use super::accept::{send_json, serve_socket, unless};
 use super::broker::Broker;
 use crate::base::block::Use;
-use crate::base::time::Duration;
-use crate::io::op::ListenAddress;
-use crate::io::socket::{Listener, Socket};
+use crate::io::socket::Socket;
 use crate::protocol::primitives::STRING_BYTES_MAX;
 
-/// Connections that the kernel keeps before they are accepted.
-const BACKLOG: u32 = 16;
-/// How long to wait after the kernel could not accept.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// The longest line: a name, what is wanted with it, and the line's end.
 const QUESTION_BYTES_MAX: u32 = STRING_BYTES_MAX as u32 + 64;
 
@@ -26,30 +20,13 @@ where
     A: Serialize + 'static,
     F: Future<Output = A> + 'static,
 {
-    let path = broker.config.data_directory.join(name);
-    let mut listener = match Listener::listen(&broker.io, ListenAddress::Unix(path.clone()), BACKLOG).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "nobody can ask {subject}: the socket cannot be made");
-            return;
-        }
+    let answer_line = move |broker: Rc<Broker>, socket: Socket| async move {
+        let waiting = broker.waiting();
+        let Some(Some(line)) = unless(&waiting.hurry, question(&broker, &socket)).await else { return };
+        let told = answer(Rc::clone(&broker), line).await;
+        send_json(&broker, &socket, &told).await;
     };
-    let waiting = broker.waiting();
-    while let Some(accepted) = unless(&waiting.hurry, listener.accept(&broker.io)).await {
-        match accepted {
-            Ok(accepted) => {
-                let broker = Rc::clone(&broker);
-                let socket = Socket::adopt(&broker.io, &accepted);
-                broker.io.clone().spawn(async move {
-                    let waiting = broker.waiting();
-                    let Some(Some(line)) = unless(&waiting.hurry, question(&broker, &socket)).await else { return };
-                    let told = answer(Rc::clone(&broker), line).await;
-                    send_json(&broker, &socket, &told).await;
-                });
-            }
-            Err(_) => broker.io.sleep(ACCEPT_RETRY).await,
-        }
-    }
+    serve_socket(broker, name, &format!("nobody can ask {subject}"), answer_line).await;
 }
 
 async fn question(broker: &Broker, socket: &Socket) -> Option<String> {

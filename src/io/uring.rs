@@ -41,6 +41,10 @@ const SUBMISSION_ENTRIES: u32 = 1024;
 const SUBMISSION_ENTRIES_MIN: u32 = 64;
 /// Completion entries for each submission entry: multishot operations complete without a submission.
 const COMPLETIONS_PER_SUBMISSION: u32 = 4;
+/// Bytes that the kernel locks for a submission entry: itself (64), its place in the queue (4), its completions (16 each).
+const ENTRY_BYTES: u64 = 64 + 4 + 16 * COMPLETIONS_PER_SUBMISSION as u64;
+/// The queues of a ring get one part in so many of its share of what may be locked; the rest is for its buffers.
+const LOCKED_SHARE_OF_QUEUES: u64 = 2;
 /// Kernel threads of one ring for calls that wait: `[on files, on everything else]`.
 const WORKERS_MAX: [u32; 2] = [16, 16];
 /// Tries to have a full submission queue taken by the kernel.
@@ -68,7 +72,7 @@ impl UringBackend {
     /// # Errors
     /// With a sentence that names the remedy, when the machine does not let the process have a ring.
     pub fn new(id: ReactorId, table: &RingTable, pool: &Pool) -> Result<UringBackend> {
-        let ring = build_ring()?;
+        let ring = build_ring(table.reactors())?;
         let mut workers = WORKERS_MAX;
         ring.submitter().register_iowq_max_workers(&mut workers)?;
         let buffers = BufferRing::new(&ring.submitter(), pool)?;
@@ -204,9 +208,9 @@ impl Drop for UringBackend {
     }
 }
 
-/// A ring, as large as the process may have it.
-fn build_ring() -> Result<IoUring> {
-    let mut entries = SUBMISSION_ENTRIES;
+/// A ring of one of `reactors`, as large as the process may have it.
+fn build_ring(reactors: usize) -> Result<IoUring> {
+    let mut entries = entries_within(system::locked_bytes_max(), reactors);
     loop {
         let built = IoUring::builder()
             .setup_single_issuer()
@@ -229,6 +233,16 @@ fn build_ring() -> Result<IoUring> {
             Err(error) => return Err(explained(&error)),
         }
     }
+}
+
+/// Entries to start with, so that the rings of the other reactors find room within the limit of locked memory, too.
+fn entries_within(locked_bytes_max: Option<u64>, reactors: usize) -> u32 {
+    let share = locked_bytes_max.map_or(u64::MAX, |limit| limit / reactors as u64 / LOCKED_SHARE_OF_QUEUES);
+    let mut entries = SUBMISSION_ENTRIES;
+    while entries > SUBMISSION_ENTRIES_MIN && u64::from(entries) * ENTRY_BYTES > share {
+        entries /= 2;
+    }
+    entries
 }
 
 /// What to do about a limit of locked memory that is too low.

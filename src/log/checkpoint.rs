@@ -26,6 +26,7 @@ use crate::io::op::OpenMode;
 use crate::io::{Handle, Result};
 use crate::model::ids::{PartitionId, Uuid};
 use crate::model::offset::{Offset, Timestamp};
+use crate::record::crc;
 
 const FILE_MAGIC: &[u8; 8] = b"FLUMENCP";
 const VERSION: u32 = 2;
@@ -149,7 +150,7 @@ impl LogRecord {
         put_bytes(&mut out, &self.edge);
         put_bytes(&mut out, &self.owner_state);
         let body = (out.len() - RECORD_HEADER_BYTES) as u32;
-        let crc = crc32c::crc32c(&out[RECORD_HEADER_BYTES..]);
+        let crc = crc::crc32c(&out[RECORD_HEADER_BYTES..]);
         out[..4].copy_from_slice(&RECORD_MAGIC.to_le_bytes());
         out[4..8].copy_from_slice(&body.to_le_bytes());
         out[8..12].copy_from_slice(&crc.to_le_bytes());
@@ -232,7 +233,7 @@ fn encode_slot(sequence: u64, valid_bytes: u64) -> Vec<u8> {
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&sequence.to_le_bytes());
     out.extend_from_slice(&valid_bytes.to_le_bytes());
-    let crc = crc32c::crc32c(&out);
+    let crc = crc::crc32c(&out);
     out[12..16].copy_from_slice(&crc.to_le_bytes());
     out
 }
@@ -311,7 +312,7 @@ pub fn parse(content: &[u8]) -> std::result::Result<Parsed, Damaged> {
 
 fn record_at(content: &[u8], at: usize) -> std::result::Result<FoundRecord, String> {
     let Some((bytes, crc, body)) = frame(content, at) else { return Err("no whole record is here".into()) };
-    if crc != crc32c::crc32c(body) {
+    if crc != crc::crc32c(body) {
         return Err("the record's checksum is wrong".into());
     }
     let (id, record) = LogRecord::decode(body)?;

@@ -13,6 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::base::block::BLOCK_ALIGN;
 use crate::model::ids::{PartitionId, ReactorId, Uuid};
 use crate::model::offset::Offset;
+use crate::record::crc;
 use crate::record::crc::Crc32c;
 
 /// Where the first group of a file lies.
@@ -78,7 +79,7 @@ impl FileHeader {
             first_group: self.first_group.into(),
             bytes: self.bytes.into(),
         };
-        raw.crc = crc32c::crc32c(&raw.as_bytes()[8..]).into();
+        raw.crc = crc::crc32c(&raw.as_bytes()[8..]).into();
         raw.as_bytes().to_vec()
     }
 
@@ -96,7 +97,7 @@ impl FileHeader {
         if raw.magic.get() != FILE_MAGIC {
             return Err("the journal file's magic number is wrong".into());
         }
-        if raw.crc.get() != crc32c::crc32c(&raw.as_bytes()[8..]) {
+        if raw.crc.get() != crc::crc32c(&raw.as_bytes()[8..]) {
             return Err("the journal file header's checksum is wrong".into());
         }
         if raw.version.get() != VERSION {

@@ -18,9 +18,10 @@ use super::group::GROUPS_START;
 use super::space::DiskSpace;
 use crate::base::block::{BLOCK_ALIGN, Use};
 use crate::base::time::Duration;
+use crate::base::units::Bytes;
 use crate::io::file::{self, File};
 use crate::io::op::{OpenMode, Slices};
-use crate::io::{Handle, Result};
+use crate::io::{Error, ErrorKind, Handle, Result};
 
 /// Bytes that one write of zeros covers.
 const ZERO_BYTES: usize = 1 << 20;
@@ -103,6 +104,18 @@ struct Inner {
     stopping: Cell<bool>,
 }
 
+impl Inner {
+    /// Whether one more file may be made. Two are needed for the one to be recycled while the other is written; beyond them a
+    /// journal leaves the disk's reserve alone, and however many reactors there are, their journals take no more than there is.
+    fn may_grow(&self) -> bool {
+        let (live, config) = (self.live.get(), &self.config);
+        let has_room =
+            || self.space.left_bytes() >= config.disk_reserve_bytes.saturating_add(config.journal_file_bytes);
+        let takes_none = || !self.spares.borrow().is_empty();
+        live < 2 || (live < config.journal_bytes / config.journal_file_bytes && (takes_none() || has_room()))
+    }
+}
+
 impl JournalFiles {
     /// A supply for this start's `epoch`, which uses the files at `spares` first. Makes the first file ready.
     ///
@@ -129,10 +142,23 @@ impl JournalFiles {
             stopping: Cell::new(false),
         };
         let files = JournalFiles { inner: Rc::new(inner) };
-        let first = files.prepare().await?;
+        let first = files.prepare().await.map_err(|error| files.explained(error))?;
         files.inner.ready.borrow_mut().push_back(first);
         io.spawn(files.clone().keep_ready());
         Ok(files)
+    }
+
+    /// Why the first file could not be made, in words for who starts a broker.
+    fn explained(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::StorageFull {
+            return error;
+        }
+        let bytes = Bytes(self.inner.config.journal_file_bytes);
+        Error::other(format!(
+            "no space for the journal of reactor {}, and each reactor needs a file of {bytes} to begin with: free space, or \
+             lower storage.journal_file_bytes or reactors.count",
+            self.inner.io.reactor_id()
+        ))
     }
 
     /// Takes a file that is ready.
@@ -185,8 +211,7 @@ impl JournalFiles {
                 if !inner.returned.borrow().is_empty() {
                     return Poll::Ready(false);
                 }
-                let within = inner.live.get() < (inner.config.journal_bytes / inner.config.journal_file_bytes).max(2);
-                if inner.wanted.get() && within && inner.ready.borrow().is_empty() {
+                if inner.wanted.get() && inner.may_grow() && inner.ready.borrow().is_empty() {
                     return Poll::Ready(false);
                 }
                 *inner.waker.borrow_mut() = Some(context.waker().clone());
@@ -263,7 +288,7 @@ impl JournalFiles {
         self.inner.space.reserved(io.reactor_id(), bytes);
         allocated?;
         let Some(mut zeros) = io.pool().block_unlimited(ZERO_BYTES, Use::Staging) else {
-            return Err(crate::io::ErrorKind::OutOfMemory.into());
+            return Err(ErrorKind::OutOfMemory.into());
         };
         zeros.fill(0);
         let zeros = zeros.into_slice(ZERO_BYTES);

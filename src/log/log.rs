@@ -36,6 +36,8 @@ use crate::record::batches;
 /// Reservations of segment space grow with the segment, within these bounds in bytes.
 const RESERVE_BYTES_MIN: u32 = 1 << 20;
 const RESERVE_BYTES_MAX: u32 = 64 << 20;
+/// How long a deletion of records waits for room in the journal, which write-back makes unless the disk is full to the last block.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What of a topic's configuration the log follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -649,8 +651,10 @@ impl Log {
     /// Deletes the records before `to`, durably, and the segments that held nothing else.
     ///
     /// # Errors
-    /// [`AppendError`] when the storage takes no change; nothing was deleted then.
+    /// [`AppendError`] when the storage takes no change, `Busy` when the journal had no room for five seconds; nothing was
+    /// deleted then.
     pub async fn delete_before(self: &Rc<Self>, to: Offset) -> std::result::Result<(), AppendError> {
+        let deadline = self.context.io.now() + ROOM_WAIT_MAX;
         loop {
             // Write-back relies on the segments it has seen.
             let busy = {
@@ -663,7 +667,9 @@ impl Log {
                 self.context.journal.make_room(ENTRY_HEADER_BYTES + self.name.len())
             } {
                 Ok(()) => break,
-                Err(StageError::Full) => self.context.io.sleep(Duration::from_millis(1)).await,
+                Err(StageError::Full) if self.context.io.now() < deadline => {
+                    self.context.io.sleep(Duration::from_millis(1)).await;
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -13,6 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::log::corrupt::{CorruptIndex, RefusedEntry};
 use crate::model::offset::Offset;
+use crate::record::crc;
 
 const INDEX: &str = "offset index";
 
@@ -153,7 +154,7 @@ impl OffsetIndex {
 
     /// CRC-32C of the bytes of the file, for the checkpoint that vouches for it.
     pub fn checksum(&self) -> u32 {
-        crc32c::crc32c(self.encode())
+        crc::crc32c(self.encode())
     }
 
     /// Reads the file of the segment that starts at `base_offset` and has `segment_bytes`.

@@ -16,6 +16,7 @@ use crate::base::time::Duration;
 use crate::io::file::{self, File};
 use crate::model::offset::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
 use crate::record::batch::{BatchHeader, MAGIC};
+use crate::record::crc;
 use crate::record::{Corruption, check_stored, records, timestamp};
 
 /// The most that one read brings into memory, unless a single batch is larger.
@@ -336,7 +337,7 @@ impl Log {
         let path = self.context.directory.path(self.name(), base, kind);
         let why = match file::read_whole(&self.context.io, &path, u64::from(u32::MAX)).await {
             Ok(Some(content)) => match content.get(..bytes as usize) {
-                Some(counts) if crc32c::crc32c(counts) == crc => return Some(counts.to_vec()),
+                Some(counts) if crc::crc32c(counts) == crc => return Some(counts.to_vec()),
                 Some(_) => format!("the checksum of its first {bytes} bytes is wrong"),
                 None => format!("it has {} bytes and should have {bytes}", content.len()),
             },

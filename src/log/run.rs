@@ -14,6 +14,7 @@ use crate::io::op::Slices;
 use crate::io::{Handle, Result};
 use crate::model::offset::Offset;
 use crate::record::batch::CRC_COVERS_FROM;
+use crate::record::crc;
 
 /// Size of a run's buffer unless a batch is larger, in bytes.
 const RUN_BLOCK_BYTES: usize = 1 << 20;
@@ -127,7 +128,7 @@ impl RunBuffer {
 
 /// Adds a batch to a run's checksum: its header up to and including the CRC field, which covers all that follows.
 pub fn prefix_crc(crc: u32, batch: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc, &batch[..CRC_COVERS_FROM])
+    crc::crc32c_append(crc, &batch[..CRC_COVERS_FROM])
 }
 
 impl SealedRun {

@@ -6,6 +6,7 @@ use super::time_index::TimeIndex;
 use super::write_back::Unwritten;
 use crate::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
 use crate::record::batch::BatchHeader;
+use crate::record::crc;
 
 /// What is known of one segment.
 #[derive(Debug)]
@@ -168,7 +169,7 @@ impl Segment {
 
 impl OnFile {
     fn extend(&mut self, bytes: &[u8], entry_bytes: u32) {
-        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.crc = crc::crc32c_append(self.crc, bytes);
         self.entries += bytes.len() as u32 / entry_bytes;
     }
 }

@@ -14,6 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::log::corrupt::{CorruptIndex, RefusedEntry};
 use crate::log::offset_index::{RELATIVE_OFFSET_MAX, relative};
 use crate::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
+use crate::record::crc;
 
 const INDEX: &str = "time index";
 
@@ -136,7 +137,7 @@ impl TimeIndex {
 
     /// CRC-32C of the bytes of the file, for the checkpoint that vouches for it.
     pub fn checksum(&self) -> u32 {
-        crc32c::crc32c(self.encode())
+        crc::crc32c(self.encode())
     }
 
     /// Reads the file of the segment with the offsets from `base_offset` up to and without `end_offset`.

@@ -21,6 +21,7 @@
 use crate::producer::corrupt::{Corrupt, Reader};
 use crate::producer::entry::{BatchMetadata, NO_TRANSACTION, ProducerEntry};
 use crate::producer::state::ProducerStates;
+use crate::record::crc;
 
 const WHAT: &str = "producer snapshot";
 const VERSION: i16 = 1;
@@ -41,7 +42,7 @@ pub fn encode(states: &ProducerStates) -> Vec<u8> {
         out.extend_from_slice(&producer_id.to_be_bytes());
         encode_entry(&mut out, entry);
     }
-    let crc = crc32c::crc32c(&out[CHECKED_FROM..]);
+    let crc = crc::crc32c(&out[CHECKED_FROM..]);
     out[2..CHECKED_FROM].copy_from_slice(&crc.to_be_bytes());
     out
 }
@@ -68,7 +69,7 @@ pub fn decode(bytes: &[u8]) -> Result<ProducerStates, Corrupt> {
         return Err(reader.corrupt_at(0, format!("version {version}, not {VERSION}")));
     }
     let stored = reader.u32("checksum")?;
-    let computed = crc32c::crc32c(&bytes[CHECKED_FROM..]);
+    let computed = crc::crc32c(&bytes[CHECKED_FROM..]);
     if stored != computed {
         return Err(reader.corrupt_at(2, format!("its checksum is {stored:#010x}, its content has {computed:#010x}")));
     }

@@ -21,6 +21,14 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     narrow(crc_fast::checksum(ALGORITHM, bytes))
 }
 
+/// CRC-32C of the bytes that `crc` is of, and of `bytes` behind them; 0 is that of none.
+#[inline]
+pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
+    let mut digest = Digest::new_with_init_state(ALGORITHM, u64::from(!crc));
+    digest.update(bytes);
+    narrow(digest.finalize())
+}
+
 /// Copies `from` over `to` and returns the CRC-32C of the bytes, in one pass.
 ///
 /// # Panics

@@ -308,7 +308,10 @@ pub(super) fn refusal(error: AppendError) -> ClientError {
         }
         AppendError::Offline(reason) => offline(&reason),
         AppendError::Closed => ClientError::new(ErrorCode::NotLeaderOrFollower, "the broker is stopping: try again"),
-        AppendError::Busy => unreachable!("a busy log is asked again"),
+        AppendError::Busy => {
+            let message = "the journal has no room, and the disk none to make some: free space, then try again";
+            ClientError::new(ErrorCode::KafkaStorageError, message)
+        }
         AppendError::Memory => {
             ClientError::new(ErrorCode::KafkaStorageError, "the broker has no memory left: try again")
         }

@@ -20,6 +20,7 @@ use crate::io::clock::Clocks;
 use crate::io::op::{Completion, Fd, NOBODY, Op, Payload, Submission, Token, errno};
 use crate::io::{IpAddr, Ipv4Addr};
 use crate::model::ids::ReactorId;
+use crate::record::crc;
 
 /// The first descriptor number; those below are the standard streams.
 const FIRST_FD: i32 = 3;
@@ -604,7 +605,7 @@ impl Kernel {
 
 /// What of an operation goes into the trace: its kind and its main argument.
 fn fingerprint(op: &Op) -> (u64, u64) {
-    let checksum = |path: &crate::io::Path| u64::from(crc32c::crc32c(path.as_os_str().as_encoded_bytes()));
+    let checksum = |path: &crate::io::Path| u64::from(crc::crc32c(path.as_os_str().as_encoded_bytes()));
     match op {
         Op::Open { path, .. } => (1, checksum(path)),
         Op::Close { fd } => (2, fd.0 as u64),

@@ -14,6 +14,7 @@ use crate::base::prng::Prng;
 use crate::base::time::{Duration, Instant};
 use crate::io::op::{Completion, Fd, NOBODY, Op, OpenMode, Payload, Slices, Token, errno};
 use crate::io::{Path, PathBuf};
+use crate::record::crc;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -359,7 +360,7 @@ impl Kernel {
             self.trace.record(self.now, What::Fault, [machine as u64, file.inode as u64, lands]);
             self.astray.push((machine, file.mount, file.inode));
         }
-        let checksum = bytes.iter().fold(0, |checksum, slice| crc32c::crc32c_append(checksum, slice));
+        let checksum = bytes.iter().fold(0, |checksum, slice| crc::crc32c_append(checksum, slice));
         self.trace.record(self.now, What::Disk, [file.inode as u64, at, u64::from(checksum)]);
         Ok(i32::try_from(count).expect("a write is below 2 GiB"))
     }

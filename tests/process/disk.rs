@@ -98,6 +98,17 @@ impl Producer {
         }
     }
 
+    fn delete_all_records(&mut self) {
+        let end = list_offset(&mut self.client, self.place, super::ledger::LATEST);
+        let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(-1);
+        let topic = DeleteRecordsTopic::default().with_name(name(self.place.topic)).with_partitions(vec![partition]);
+        let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
+        let response = self.client.ask(2, &request);
+        let answer = &response.topics[0].partitions[0];
+        assert_eq!((answer.error_code, answer.low_watermark), (0, end));
+        self.ledger.deleted = (end, end);
+    }
+
     fn verify(&mut self) {
         self.ledger.verify(&mut self.client, self.place, true);
     }
@@ -170,14 +181,7 @@ fn a_full_disk_refuses_produce_until_records_are_deleted() {
     let image = Image::new(IMAGE_MIB);
     let (broker, mut first, mut second) = start(&image);
     fill(&mut first, &mut second);
-    let end = list_offset(&mut first.client, FIRST, super::ledger::LATEST);
-    let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(-1);
-    let topic = DeleteRecordsTopic::default().with_name(name(FIRST.topic)).with_partitions(vec![partition]);
-    let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
-    let response = first.client.ask(2, &request);
-    let answer = &response.topics[0].partitions[0];
-    assert_eq!((answer.error_code, answer.low_watermark), (0, end));
-    first.ledger.deleted = (end, end);
+    first.delete_all_records();
     go_on(&image, broker, &mut [&mut first, &mut second]);
 }
 
@@ -250,6 +254,47 @@ fn a_topic_can_be_deleted_from_a_disk_that_others_filled_to_the_last_block() {
     let _ = second.produce_until_refused();
     delete_topic(&mut first.client, FIRST.topic).unwrap();
     go_on(&image, broker, &mut [&mut second]);
+}
+
+#[test]
+fn records_can_be_deleted_from_a_disk_that_others_filled_to_the_last_block() {
+    let image = Image::new(IMAGE_MIB);
+    let (broker, mut first, mut second) = start(&image);
+    for _ in 0..1500 {
+        first.produce().unwrap();
+    }
+    image.fill(0);
+    let _ = second.produce_until_refused();
+    first.delete_all_records();
+    go_on(&image, broker, &mut [&mut first, &mut second]);
+}
+
+#[test]
+fn journals_of_many_reactors_leave_a_small_disk_its_reserve() {
+    let image = Image::new(IMAGE_MIB);
+    // 16 journals of 16 MiB would be more than the disk has; a file of 2 MiB each is not.
+    let flags = ["--reactors", "16"].into_iter().chain(FLAGS[2..].iter().copied()).collect::<Vec<_>>();
+    let broker = Broker::start(&image.data(), &flags);
+    Client::connect(broker.address).create_topic("many", 16, &[("segment.bytes", "4194304")]);
+    let places = (0..16).map(|partition| Place { topic: "many", partition });
+    let mut producers: Vec<_> = places.map(|place| Producer::new(broker.address, place)).collect();
+    for _ in 0..30 {
+        producers.iter_mut().for_each(|producer| drop(producer.produce().unwrap()));
+    }
+    // 80 MB of batches at the most, and two files a journal.
+    let free = image.free();
+    assert!(free >= 16 << 20, "{free} bytes are free");
+    producers.iter_mut().for_each(Producer::verify);
+    assert!(broker.stop().success());
+}
+
+#[test]
+fn a_disk_too_small_for_the_journals_is_said_at_the_start() {
+    let image = Image::new(64);
+    let mut broker = Broker::spawn(&image.data(), &["--reactors", "4", "--journal-file-bytes", "32MiB"]);
+    let line = broker.wait_for_line("no space for the journal");
+    assert!(line.contains("storage.journal_file_bytes") && line.contains("reactors.count"), "{line}");
+    assert_eq!(broker.wait().code(), Some(1));
 }
 
 #[test]

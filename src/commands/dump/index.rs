@@ -10,6 +10,7 @@ use flumen::log::segment::OnFile;
 use flumen::log::time_index::{self, TimeIndex, TimestampOffset};
 use flumen::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
 use flumen::record::BatchHeader;
+use flumen::record::crc;
 
 use super::known::Extent;
 use super::report::Report;
@@ -77,7 +78,7 @@ fn relied_on(
         report.line(|| format!("{behind} bytes at the end are not relied on"));
         bytes.truncate(counted);
     }
-    if crc32c::crc32c(&bytes) != on_file.crc {
+    if crc::crc32c(&bytes) != on_file.crc {
         report.problem(path, 0, &format!("the checkpoint has another checksum of the {} entries", on_file.entries));
         return Ok(None);
     }

@@ -54,6 +54,24 @@ pub(super) fn random(bytes: &mut [u8]) {
     }
 }
 
+/// Bytes that the process's user may lock; `None` where nothing bounds them.
+pub(super) fn locked_bytes_max() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the argument is an rlimit to be filled.
+    let told = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) } == 0;
+    (told && limit.rlim_cur != libc::RLIM_INFINITY && !may_lock_at_will()).then_some(limit.rlim_cur)
+}
+
+/// Whether the process has CAP_IPC_LOCK, which passes the limit of locked memory.
+fn may_lock_at_will() -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
+        .is_some_and(|bits| bits >> CAP_IPC_LOCK & 1 == 1)
+}
+
 /// `path` for the kernel.
 pub(super) fn c_path(path: &Path) -> Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::from_raw_os_error(libc::EINVAL))

@@ -19,6 +19,10 @@ impl RingTable {
         RingTable((0..reactors).map(|_| AtomicI32::new(NONE)).collect())
     }
 
+    pub(super) fn reactors(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn enter(&self, id: ReactorId, ring: RawFd) {
         self.0[usize::from(id)].store(ring, Ordering::Release);
     }

@@ -143,6 +143,8 @@ fn the_crc_agrees_with_a_second_opinion() {
         let mut to = vec![0; length];
         assert_eq!(crc::crc32c(from), crc32c::crc32c(from), "{length} bytes");
         assert_eq!(crc::copy_crc32c(&mut to, from), crc32c::crc32c(from), "{length} bytes");
+        let (first, second) = from.split_at(length / 3);
+        assert_eq!(crc::crc32c_append(crc::crc32c_append(0, first), second), crc32c::crc32c(from), "{length} bytes");
         assert_eq!(to, from);
     }
 }

@@ -8,6 +8,7 @@ use super::{Content, Receiver, Sender, Socket, Source, Target};
 use crate::base::block::{Block, Use};
 use crate::base::time::{Duration, Instant};
 use crate::io::op::{Completion, Fd, Payload, Slices, Token, errno};
+use crate::record::crc;
 use crate::sim::errors::{ENOTCONN, ENOTSOCK, ETIMEDOUT};
 use crate::sim::events::Event;
 use crate::sim::kernel::{Descriptor, Kernel, Waiting};
@@ -160,7 +161,7 @@ impl Kernel {
             },
         };
         let count = bytes.len();
-        let checksum = u64::from(crc32c::crc32c(&bytes));
+        let checksum = u64::from(crc::crc32c(&bytes));
         self.trace.record(self.now, What::Send, [socket.number(), count as u64, checksum]);
         let state = self.state(socket);
         state.outgoing.push(Bytes::from(bytes));

@@ -94,6 +94,12 @@ fn sync(client: &mut Client, group_id: &str, joined: &JoinGroupResponse, version
         .with_generation_id(joined.generation_id)
         .with_member_id(joined.member_id.clone())
         .with_assignments(parts.collect());
+    let request = if version < 5 {
+        request
+    } else {
+        // Obligatory since KIP-559.
+        request.with_protocol_type(joined.protocol_type.clone()).with_protocol_name(joined.protocol_name.clone())
+    };
     let response = client.ask(version, &request);
     assert_eq!(response.error_code, 0);
     response.assignment.to_vec()
