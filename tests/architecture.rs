@@ -320,6 +320,31 @@ fn every_module_opens_with_what_it_owns() {
     assert_none(&violations);
 }
 
+/// The rows of the readme's table of APIs, as `(name, versions)`.
+fn documented_apis() -> BTreeSet<(String, String)> {
+    let readme = std::fs::read_to_string(root().join("../README.md")).expect("the readme is text");
+    let rows = readme.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        Some((cells.next()?.to_owned(), cells.next()?.to_owned()))
+    });
+    let is_versions = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    let rows = rows.filter(|(_, versions)| is_versions(versions));
+    rows.flat_map(|(names, versions)| {
+        let versions: Vec<_> = versions.split(", ").map(str::to_owned).collect();
+        names.split(", ").map(str::to_owned).zip(versions).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+#[test]
+fn the_readme_lists_what_is_served() {
+    let served = flumen::protocol::api::advertised().map(|api| {
+        let versions = if api.min == api.max { api.min.to_string() } else { format!("{}-{}", api.min, api.max) };
+        (api.key.name().to_owned(), versions)
+    });
+    assert_eq!(documented_apis(), served.collect());
+}
+
 /// The checks themselves, on files that break them.
 mod checks {
     use super::*;

@@ -18,7 +18,9 @@ use flumen::metadata::image::Image;
 use flumen::model::error_code::ErrorCode;
 use flumen::model::ids::{PartitionId, Uuid};
 use flumen::shard::{Shard, ShardSettings, Shards, StorageConfig, recover, start};
-use flumen::sim::{MachineConfig, PowerCut, World};
+use flumen::sim::{MachineConfig, World};
+
+use crate::ends::{Rounds, through_every_end};
 
 mod offsets;
 
@@ -232,31 +234,10 @@ async fn watch_length(io: Handle, shards: Shards) {
 }
 
 fn run(seed: u64) -> u64 {
-    let mut world = World::new(seed);
-    let machine = world.machine(&MachineConfig::default());
     let oracle = Shared::default();
-    let mut fate = Prng::new(seed).split("fate");
     let shared = Rc::clone(&oracle);
-    let process = world.client(machine, move |io| broker(io, Rc::clone(&shared), seed));
-    for round in 1..=ROUNDS {
-        let started = world.run_until(Duration::from_secs(60), |_| oracle.borrow().starts == round);
-        assert!(started, "seed {seed}: round {round} does not start");
-        world.run_for(Duration::from_micros(fate.between(1_000, 400_000)));
-        match fate.below(5) {
-            0 => {
-                world.stop(process);
-                assert!(world.run_until(Duration::from_secs(60), |world| !world.is_running(process)), "it stops");
-            }
-            1 | 2 => world.kill(process),
-            _ => {
-                let policy = if fate.one_in(2) { PowerCut::default() } else { PowerCut::mixed() };
-                world.power_cut(machine, policy);
-                world.power_on(machine);
-            }
-        }
-        world.restart(process);
-    }
-    assert!(world.run_until(Duration::from_secs(60), |_| oracle.borrow().starts == ROUNDS + 1));
+    let rounds = Rounds { seed, count: ROUNDS, longest: Duration::from_millis(400) };
+    through_every_end(&rounds, || oracle.borrow().starts, move |io| broker(io, Rc::clone(&shared), seed));
     let oracle = oracle.borrow();
     assert!(oracle.answers > 300, "seed {seed} had only {} answers", oracle.answers);
     oracle.answers

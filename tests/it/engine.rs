@@ -14,7 +14,8 @@ use flumen::model::ids::{PartitionId, Uuid};
 use flumen::model::offset::Offset;
 use flumen::record::{BatchBuilder, BatchHeader, batches, check_stored};
 use flumen::shard::{Acks, Isolation, Piece, Shard, ShardSettings, Shards, StorageConfig, recover, start};
-use flumen::sim::{MachineConfig, PowerCut, World};
+
+use crate::ends::{Rounds, through_every_end};
 
 const PARTITIONS: i32 = 5;
 const ROUNDS: usize = 12;
@@ -237,35 +238,13 @@ async fn broker(io: Handle, oracle: Shared) {
 
 /// One run: rounds of load, each ended in its own way.
 fn run(seed: u64) -> (u64, u64) {
-    let mut world = World::new(seed);
-    let machine = world.machine(&MachineConfig::default());
     let oracle = Shared::default();
     oracle.borrow_mut().random = Some(Prng::new(seed).split("workload"));
-    let mut fate = Prng::new(seed).split("fate");
     let shared = Rc::clone(&oracle);
-    let process = world.client(machine, move |io| broker(io, Rc::clone(&shared)));
-    for round in 1..=ROUNDS {
-        let started = world.run_until(Duration::from_secs(60), |_| oracle.borrow().starts == round);
-        assert!(started, "seed {seed}: round {round} does not start");
-        world.run_for(Duration::from_micros(fate.between(1_000, 250_000)));
-        match fate.below(5) {
-            0 => {
-                world.stop(process);
-                assert!(world.run_until(Duration::from_secs(60), |world| !world.is_running(process)), "it stops");
-            }
-            1 | 2 => world.kill(process),
-            _ => {
-                let policy = if fate.one_in(2) { PowerCut::default() } else { PowerCut::mixed() };
-                world.power_cut(machine, policy);
-                world.power_on(machine);
-            }
-        }
-        world.restart(process);
-    }
-    assert!(world.run_until(Duration::from_secs(60), |_| oracle.borrow().starts == ROUNDS + 1));
+    let rounds = Rounds { seed, count: ROUNDS, longest: Duration::from_millis(250) };
+    let hash = through_every_end(&rounds, || oracle.borrow().starts, move |io| broker(io, Rc::clone(&shared)));
     let oracle = oracle.borrow();
     assert!(oracle.checked > 100, "seed {seed} checked only {} batches", oracle.checked);
-    let hash = world.trace().hash();
     (hash, oracle.checked)
 }
 

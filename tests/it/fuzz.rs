@@ -1,10 +1,11 @@
 //! Mutated bytes against everything that decodes what comes from outside: frames and headers, every request of every
-//! version, batches with every codec, and a whole broker. The same bytes in each run; `FLUMEN_FUZZ_ROUNDS` (a factor) and
-//! `FLUMEN_FUZZ_SEED` make it longer and other.
+//! version, batches with every codec, records of coordinators, and a whole broker. The same bytes in each run;
+//! `FLUMEN_FUZZ_ROUNDS` (a factor) and `FLUMEN_FUZZ_SEED` make it longer and other. A test that fails shows its seed.
 
 mod broker;
 mod corpus;
 pub mod mutate;
+mod records;
 
 use std::fmt::Debug;
 
@@ -29,8 +30,11 @@ fn rounds(usual: usize) -> usize {
     usual * setting("FLUMEN_FUZZ_ROUNDS", 1) as usize
 }
 
+#[allow(clippy::print_stderr, reason = "shown when the test fails")]
 fn seed() -> u64 {
-    setting("FLUMEN_FUZZ_SEED", 1)
+    let seed = setting("FLUMEN_FUZZ_SEED", 1);
+    eprintln!("FLUMEN_FUZZ_SEED={seed}");
+    seed
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod backend;
 mod broker;
 mod coordinator;
+mod ends;
 mod engine;
 mod fuzz;
 mod late_writes;

@@ -17,7 +17,8 @@ use flumen::producer::transactions::Outcome;
 use flumen::record::control::end_transaction_of;
 use flumen::record::{BatchBuilder, BatchHeader, batches};
 use flumen::shard::{Acks, Isolation, Piece, Shard, ShardSettings, Shards, StorageConfig, recover, start};
-use flumen::sim::{MachineConfig, PowerCut, World};
+
+use crate::ends::{Rounds, through_every_end};
 
 const PRODUCERS: i64 = 4;
 const ROUNDS: usize = 10;
@@ -334,31 +335,11 @@ async fn broker(io: Handle, oracle: Shared) {
 }
 
 fn run(seed: u64) -> [u64; 3] {
-    let mut world = World::new(seed);
-    let machine = world.machine(&MachineConfig::default());
     let oracle = Shared::default();
     oracle.borrow_mut().random = Some(Prng::new(seed).split("workload"));
-    let mut fate = Prng::new(seed).split("fate");
     let shared = Rc::clone(&oracle);
-    let process = world.client(machine, move |io| broker(io, Rc::clone(&shared)));
-    for round in 1..=ROUNDS {
-        let started = world.run_until(Duration::from_secs(120), |_| oracle.borrow().starts == round);
-        assert!(started, "seed {seed}: round {round} does not start");
-        world.run_for(Duration::from_micros(fate.between(1_000, 60_000)));
-        match fate.below(4) {
-            0 => {
-                world.stop(process);
-                assert!(world.run_until(Duration::from_secs(60), |world| !world.is_running(process)), "it stops");
-            }
-            1 => world.kill(process),
-            _ => {
-                world.power_cut(machine, if fate.one_in(2) { PowerCut::default() } else { PowerCut::mixed() });
-                world.power_on(machine);
-            }
-        }
-        world.restart(process);
-    }
-    assert!(world.run_until(Duration::from_secs(120), |_| oracle.borrow().starts == ROUNDS + 1));
+    let rounds = Rounds { seed, count: ROUNDS, longest: Duration::from_millis(60) };
+    through_every_end(&rounds, || oracle.borrow().starts, move |io| broker(io, Rc::clone(&shared)));
     let oracle = oracle.borrow();
     [oracle.lists_checked, oracle.aborted_listed, oracle.cuts]
 }

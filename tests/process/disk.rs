@@ -2,6 +2,7 @@
 //! nothing acknowledged is lost.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -112,11 +113,6 @@ impl Producer {
     fn verify(&mut self) {
         self.ledger.verify(&mut self.client, self.place, true);
     }
-
-    /// Goes on with a broker that was started anew.
-    fn reconnect(&mut self, broker: &Broker) {
-        self.client = Client::connect(broker.address);
-    }
 }
 
 fn assert_refusal((code, message): &Refused, word: &str) {
@@ -146,6 +142,15 @@ fn fill(first: &mut Producer, second: &mut Producer) {
     assert_refusal(&first.produce_until_refused(), "full");
 }
 
+/// Starts the broker again, with its producers.
+fn restart(image: &Image, producers: &mut [&mut Producer]) -> Broker {
+    let broker = Broker::start(&image.data(), &FLAGS);
+    for producer in producers {
+        producer.client = Client::connect(broker.address);
+    }
+    broker
+}
+
 /// After `freed`, all goes on without a restart, and survives one.
 fn go_on(image: &Image, mut broker: Broker, producers: &mut [&mut Producer]) {
     for producer in producers.iter_mut() {
@@ -157,9 +162,8 @@ fn go_on(image: &Image, mut broker: Broker, producers: &mut [&mut Producer]) {
     }
     assert!(broker.is_running());
     broker.kill();
-    let broker = Broker::start(&image.data(), &FLAGS);
+    let broker = restart(image, producers);
     for producer in producers.iter_mut() {
-        producer.reconnect(&broker);
         producer.verify();
         producer.produce_until_accepted();
     }
@@ -191,9 +195,8 @@ fn a_full_broker_stops_cleanly_and_starts_again() {
     let (broker, mut first, mut second) = start(&image);
     fill(&mut first, &mut second);
     assert!(broker.stop().success(), "the reserve is there so that a stop can write back");
-    let broker = Broker::start(&image.data(), &FLAGS);
+    let broker = restart(&image, &mut [&mut first, &mut second]);
     for producer in [&mut first, &mut second] {
-        producer.reconnect(&broker);
         producer.verify();
         assert_refusal(&producer.produce_until_refused(), "full");
     }
@@ -222,18 +225,32 @@ fn joined(load: Vec<thread::JoinHandle<Producer>>) -> Vec<Producer> {
     load.into_iter().map(|producer| producer.join().unwrap()).collect()
 }
 
+/// Somebody else takes all space while both produce, and they go on for `time`; gives them, and the file in the way.
+fn filled_under_load(image: &Image, producers: [Producer; 2], time: Duration) -> (Vec<Producer>, PathBuf) {
+    let until = Arc::new(AtomicBool::new(false));
+    let load = load(producers, &until, "full");
+    pause(Duration::from_millis(300));
+    let foreign = image.fill(0);
+    pause(time);
+    until.store(true, Ordering::Relaxed);
+    (joined(load), foreign)
+}
+
+/// Fills a part of the disk through the first topic, and all the rest by somebody else.
+fn fill_to_the_last_block(image: &Image, first: &mut Producer, second: &mut Producer) {
+    for _ in 0..1500 {
+        first.produce().unwrap();
+    }
+    image.fill(0);
+    let _ = second.produce_until_refused();
+}
+
 #[test]
 fn a_disk_that_others_fill_to_the_last_block_loses_nothing_and_goes_on_when_there_is_space() {
     let image = Image::new(IMAGE_MIB);
     let (mut broker, first, second) = start(&image);
-    let until = Arc::new(AtomicBool::new(false));
-    let load = load([first, second], &until, "full");
-    pause(Duration::from_millis(300));
-    let foreign = image.fill(0);
     // Long enough for write-back to be due and to fail.
-    pause(Duration::from_secs(2));
-    until.store(true, Ordering::Relaxed);
-    let mut producers = joined(load);
+    let (mut producers, foreign) = filled_under_load(&image, [first, second], Duration::from_secs(2));
     assert!(broker.is_running());
     for producer in &mut producers {
         assert_refusal(&producer.produce_until_refused(), "full");
@@ -247,11 +264,7 @@ fn a_disk_that_others_fill_to_the_last_block_loses_nothing_and_goes_on_when_ther
 fn a_topic_can_be_deleted_from_a_disk_that_others_filled_to_the_last_block() {
     let image = Image::new(IMAGE_MIB);
     let (broker, mut first, mut second) = start(&image);
-    for _ in 0..1500 {
-        first.produce().unwrap();
-    }
-    image.fill(0);
-    let _ = second.produce_until_refused();
+    fill_to_the_last_block(&image, &mut first, &mut second);
     delete_topic(&mut first.client, FIRST.topic).unwrap();
     go_on(&image, broker, &mut [&mut second]);
 }
@@ -260,11 +273,7 @@ fn a_topic_can_be_deleted_from_a_disk_that_others_filled_to_the_last_block() {
 fn records_can_be_deleted_from_a_disk_that_others_filled_to_the_last_block() {
     let image = Image::new(IMAGE_MIB);
     let (broker, mut first, mut second) = start(&image);
-    for _ in 0..1500 {
-        first.produce().unwrap();
-    }
-    image.fill(0);
-    let _ = second.produce_until_refused();
+    fill_to_the_last_block(&image, &mut first, &mut second);
     first.delete_all_records();
     go_on(&image, broker, &mut [&mut first, &mut second]);
 }
@@ -301,23 +310,15 @@ fn a_disk_too_small_for_the_journals_is_said_at_the_start() {
 fn a_stop_on_a_disk_without_space_says_so_and_loses_nothing() {
     let image = Image::new(IMAGE_MIB);
     let (mut broker, first, second) = start(&image);
-    let until = Arc::new(AtomicBool::new(false));
-    let load = load([first, second], &until, "full");
-    pause(Duration::from_millis(300));
-    let foreign = image.fill(0);
-    pause(Duration::from_secs(1));
-    until.store(true, Ordering::Relaxed);
-    let mut producers = joined(load);
+    let (mut producers, foreign) = filled_under_load(&image, [first, second], Duration::from_secs(1));
     broker.signal("TERM");
     let status = broker.wait();
     // Whether there was anything left to write is the moment's; but the status is never a signal's.
     assert!(matches!(status.code(), Some(0 | 1)), "{status}");
     std::fs::remove_file(foreign).unwrap();
-    let broker = Broker::start(&image.data(), &FLAGS);
-    for producer in &mut producers {
-        producer.reconnect(&broker);
-    }
-    go_on(&image, broker, &mut producers.iter_mut().collect::<Vec<_>>());
+    let producers = &mut producers.iter_mut().collect::<Vec<_>>();
+    let broker = restart(&image, producers);
+    go_on(&image, broker, producers);
 }
 
 #[test]
@@ -340,9 +341,7 @@ fn a_file_system_that_turns_read_only_under_load_refuses_produce_and_serves_on()
     let status = broker.wait();
     assert_eq!(status.code(), Some(1), "a stop that could not write back says so");
     image.repair();
-    let broker = Broker::start(&image.data(), &FLAGS);
-    for producer in &mut producers {
-        producer.reconnect(&broker);
-    }
-    go_on(&image, broker, &mut producers.iter_mut().collect::<Vec<_>>());
+    let producers = &mut producers.iter_mut().collect::<Vec<_>>();
+    let broker = restart(&image, producers);
+    go_on(&image, broker, producers);
 }

@@ -99,6 +99,28 @@ def confluent_committed(places):
     tell("committed", offsets={partition_name(place): place.offset for place in places if place.offset >= 0})
 
 
+def consumer_settings(bootstrap, options, assignors):
+    """What a consumer of kafka-python and one of aiokafka are made with."""
+    return {
+        "bootstrap_servers": bootstrap,
+        "group_id": options["group"],
+        "group_instance_id": options.get("instance"),
+        "auto_offset_reset": options["reset"],
+        "enable_auto_commit": options["commit"] == "auto",
+        "auto_commit_interval_ms": COMMIT_INTERVAL_MS,
+        "metadata_max_age_ms": METADATA_AGE_MS,
+        "fetch_max_wait_ms": 100,
+        "session_timeout_ms": int(options["session"]),
+        "heartbeat_interval_ms": HEARTBEAT_MS,
+        "partition_assignment_strategy": [assignors[options["assignor"]]],
+    }
+
+
+def tell_found(found):
+    """Tells the records that either of them has polled."""
+    tell_records((partition_name(place), record.offset, record.value) for place in found for record in found[place])
+
+
 def kafka_python(bootstrap, options, closing):
     import kafka
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -124,26 +146,12 @@ def kafka_python(bootstrap, options, closing):
         def on_partitions_lost(self, lost):
             tell_partitions("lost", lost)
 
-    consumer = kafka.KafkaConsumer(
-        bootstrap_servers=bootstrap,
-        group_id=options["group"],
-        group_instance_id=options.get("instance"),
-        auto_offset_reset=options["reset"],
-        enable_auto_commit=options["commit"] == "auto",
-        auto_commit_interval_ms=COMMIT_INTERVAL_MS,
-        metadata_max_age_ms=METADATA_AGE_MS,
-        fetch_max_wait_ms=100,
-        session_timeout_ms=int(options["session"]),
-        heartbeat_interval_ms=HEARTBEAT_MS,
-        partition_assignment_strategy=[assignors[options["assignor"]]],
-    )
+    consumer = kafka.KafkaConsumer(**consumer_settings(bootstrap, options, assignors))
     consumer.subscribe(options["topics"].split(","), listener=Listener())
     try:
         while not closing.is_set():
             found = consumer.poll(int(POLL_SECONDS * 1000), 500)
-            tell_records(
-                (partition_name(place), record.offset, record.value) for place in found for record in found[place]
-            )
+            tell_found(found)
             if found and options["commit"] == "sync":
                 consumer.commit()
                 tell(
@@ -191,27 +199,13 @@ async def _aiokafka(bootstrap, options, closing):
         def on_partitions_revoked(self, revoked):
             tell_partitions("revoked", revoked)
 
-    consumer = library.AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        group_id=options["group"],
-        group_instance_id=options.get("instance"),
-        auto_offset_reset=options["reset"],
-        enable_auto_commit=options["commit"] == "auto",
-        auto_commit_interval_ms=COMMIT_INTERVAL_MS,
-        metadata_max_age_ms=METADATA_AGE_MS,
-        fetch_max_wait_ms=100,
-        session_timeout_ms=int(options["session"]),
-        heartbeat_interval_ms=HEARTBEAT_MS,
-        partition_assignment_strategy=[assignors[options["assignor"]]],
-    )
+    consumer = library.AIOKafkaConsumer(**consumer_settings(bootstrap, options, assignors))
     consumer.subscribe(options["topics"].split(","), listener=Listener())
     await consumer.start()
     try:
         while not closing.is_set():
             found = await consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000), max_records=500)
-            tell_records(
-                (partition_name(place), record.offset, record.value) for place in found for record in found[place]
-            )
+            tell_found(found)
             if found and options["commit"] == "sync":
                 await consumer.commit()
                 tell(

@@ -90,12 +90,19 @@ fn what_is_unknown_is_refused_with_its_line_and_the_nearest_name() {
 }
 
 #[test]
-fn two_brokers_do_not_share_a_directory() {
+fn two_brokers_share_neither_a_directory_nor_an_address() {
     let directory = scratch();
     let broker = Broker::start(directory.path(), &[]);
     let output = flumen(&["--data", broker.data.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
     assert!(!output.status.success());
     assert!(err(&output).contains("another broker runs on"), "{}", err(&output));
+    // Nor an address.
+    let (other, address) = (scratch(), broker.address.to_string());
+    let small = ["--journal-bytes", "16MiB", "--disk-reserve-bytes", "1MiB"];
+    let output = flumen(&[&["--data", other.path().to_str().unwrap(), "--listen", &address][..], &small].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let told = err(&output);
+    assert!(told.contains(&format!("cannot listen on {address} (listener PLAINTEXT)")), "{told}");
     let mut client = Client::connect(broker.address);
     client.create_topic("t", 1, &[]);
 }

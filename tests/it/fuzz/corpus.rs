@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use flumen::protocol::api::{advertised, request_header_version};
+use flumen::protocol::api::{ApiKey, advertised};
 use flumen::protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use flumen::protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use flumen::protocol::messages::{FetchRequest, ProduceRequest, TopicName};
+use flumen::protocol::offset_ids::IDS_FROM;
 use flumen::protocol::{StrBytes, client};
 use flumen::record::BatchBuilder;
 use kafka_protocol::protocol::Request;
@@ -84,7 +85,26 @@ impl samples::Visitor for Frames {
     }
 }
 
-/// Frames with their size fields. An API without a sample gets a body of zeros: nulls and empty lists.
+/// The body of an OffsetCommit of version 10, which names topics by id.
+pub fn offset_commit_by_id() -> Vec<u8> {
+    let group = [2, b'g', 0xff, 0xff, 0xff, 0xff, 1, 0];
+    let partition = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 2, b'x', 0];
+    [&group[..], &[2], &[7; 16], &[2], &partition, &[0, 0]].concat()
+}
+
+/// The body of an OffsetFetch of version 10.
+pub fn offset_fetch_by_id() -> Vec<u8> {
+    let group = [2, 2, b'g', 0, 0xff, 0xff, 0xff, 0xff];
+    [&group[..], &[2], &[7; 16], &[2], &[0, 0, 0, 0], &[0], &[0], &[0, 0]].concat()
+}
+
+/// A frame of a flexible request.
+fn framed(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
+    let frame = [&key.to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 1, 0xff, 0xff, 0], body].concat();
+    [&(frame.len() as i32).to_be_bytes()[..], &frame].concat()
+}
+
+/// Frames with their size fields, of every version of every API.
 pub fn requests() -> Vec<Vec<u8>> {
     let mut frames = Frames::default();
     samples::visit_all(&mut frames);
@@ -94,19 +114,12 @@ pub fn requests() -> Vec<Vec<u8>> {
     for version in 4..=18 {
         frames.add(1, version, client::encode_request(version, 1, Some("fuzz"), &fetch(version)).expect("encodes"));
     }
+    for (key, body) in [(ApiKey::OffsetCommit, offset_commit_by_id()), (ApiKey::OffsetFetch, offset_fetch_by_id())] {
+        frames.add(key.code(), IDS_FROM, framed(key.code(), IDS_FROM, &body));
+    }
     for api in advertised() {
-        for version in api.min..=api.max {
-            if !frames.seen.contains(&(api.key.code(), version)) {
-                frames.add(api.key.code(), version, zeros(api.key.code(), version));
-            }
-        }
+        let missing: Vec<_> = (api.min..=api.max).filter(|v| !frames.seen.contains(&(api.key.code(), *v))).collect();
+        assert!(missing.is_empty(), "{}: no sample of versions {missing:?}", api.key);
     }
     frames.all
-}
-
-fn zeros(key: i16, version: i16) -> Vec<u8> {
-    let mut frame = [key.to_be_bytes(), version.to_be_bytes()].concat();
-    frame.extend_from_slice(&[0, 0, 0, 1, 0xff, 0xff]);
-    frame.extend_from_slice(&[0; 64][..if request_header_version(key, version) >= 2 { 64 } else { 40 }]);
-    [&(frame.len() as i32).to_be_bytes()[..], &frame].concat()
 }
