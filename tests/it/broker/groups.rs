@@ -98,7 +98,7 @@ fn sync(client: &mut Client, group_id: &str, joined: &JoinGroupResponse, version
         request
     } else {
         // Obligatory since KIP-559.
-        request.with_protocol_type(joined.protocol_type.clone()).with_protocol_name(joined.protocol_name.clone())
+        request.with_protocol_type(Some(text("tests"))).with_protocol_name(joined.protocol_name.clone())
     };
     let response = client.ask(version, &request);
     assert_eq!(response.error_code, 0);

@@ -279,7 +279,8 @@ impl MemberValue {
 
 impl ClassicMetadata {
     fn decode(reader: &mut Reader<'_>, bytes: &[u8]) -> Result<Option<ClassicMetadata>, DecodeError> {
-        if reader.i8()? < 0 {
+        // Kafka writes 0 for null within a tagged field, and elsewhere -1.
+        if reader.i8()? <= 0 {
             return Ok(None);
         }
         let session_timeout_ms = reader.i32()?;
