@@ -84,11 +84,6 @@ def unreadable(c):
     c.quietly("DeleteTopics", 5, TopicNames=[topic[0]], TimeoutMs=10_000)
 
 
-@case("Produce", low=9, high=9)
-def null_records(c):
-    produce(c, "null records", c.topic(), None)
-
-
 @case("Produce")
 def timestamps(c):
     topic = c.topic(message_timestamp_after_max_ms="3600000")

@@ -317,12 +317,6 @@ def replaces(c):
     c.ask("nothing", Resources=[])
 
 
-@case("AlterConfigs", low=2)
-def twice(c):
-    resource = {"ResourceType": TOPIC, "ResourceName": c.topic()[0], "Configs": []}
-    c.ask("a topic twice", Resources=[resource, resource])
-
-
 @case("IncrementalAlterConfigs")
 def changes(c):
     topic, _ = c.topic(retention_ms="1234567")
