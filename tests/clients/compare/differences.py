@@ -166,14 +166,6 @@ DIFFERENCES = (
     ),
     # Versions and features
     Difference(
-        "WriteTxnMarkers",
-        "versions",
-        "",
-        "version 2 is for the coordinators of other brokers",
-        ours="\\(1, 1\\)",
-        theirs="\\(1, 2\\)",
-    ),
-    Difference(
         "ApiVersions",
         "features",
         ".*(metadata|eligible.leader.replicas|kraft|share|streams).version\\]",
@@ -183,10 +175,10 @@ DIFFERENCES = (
     # Configs
     Difference("DescribeConfigs", "the broker", f".*Configs\\[({BROKER_CONFIGS})\\].*", "set otherwise"),
     Difference(
-        "DescribeConfigs|IncrementalAlterConfigs",
-        "a group.*|client metrics",
+        "DescribeConfigs",
+        "client metrics",
         ".*",
-        "groups have the brokers' settings and there is no telemetry: refused as resources without configs",
+        "there is no telemetry: refused as a resource without configs",
     ),
     Difference(
         "IncrementalAlterConfigs", "an unknown operation", ".*ErrorCode", "an invalid request", ours="42", theirs="-1"
