@@ -19,6 +19,7 @@ use crate::producer::corrupt::{Corrupt, Reader, put_signed, put_unsigned};
 use crate::producer::exact::{self, decode_exact, encode_exact};
 use crate::producer::state::ProducerStates;
 use crate::producer::transaction_index::{AbortedTransaction, TransactionIndex};
+use crate::record::crc;
 
 const WHAT: &str = "producer checkpoint";
 const VERSION: u8 = 3;
@@ -66,7 +67,7 @@ impl Filed {
         }
         let last = self.segments.last_mut().expect("just made");
         last.bytes += bytes.len() as u64;
-        last.crc = last.crc.map(|crc| crc32c::crc32c_append(crc, bytes));
+        last.crc = last.crc.map(|crc| crc::crc32c_append(crc, bytes));
         self.below = below;
     }
 }

@@ -12,6 +12,7 @@ use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::offset::Offset;
 use crate::producer::kept::{Filed, FiledSegment};
 use crate::producer::transaction_index::{AbortedTransaction, ENTRY_BYTES, TransactionIndex};
+use crate::record::crc;
 
 /// Aborted transactions of the active segment that are kept in memory before they go to its file, so that what a
 /// checkpoint carries of them is bounded too: 32 bytes each here, about 10 there.
@@ -303,7 +304,7 @@ fn checked(base: Offset, content: &[u8], expected: Option<FiledSegment>) -> Resu
         Some(FiledSegment { bytes, crc, .. }) => {
             let counting = content.get(..bytes as usize);
             let counting = counting.ok_or_else(|| format!("it has {} bytes and should have {bytes}", content.len()))?;
-            if crc.is_some_and(|crc| crc != crc32c::crc32c(counting)) {
+            if crc.is_some_and(|crc| crc != crc::crc32c(counting)) {
                 return Err("its checksum is not that of what was written".to_owned());
             }
             counting

@@ -9,6 +9,7 @@ use flumen::protocol::messages::fetch_request::{FetchPartition, FetchTopic, Forg
 use flumen::protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use flumen::protocol::messages::{FetchRequest, ProduceRequest, TopicName};
 use flumen::protocol::offset_ids::IDS_FROM;
+use flumen::protocol::txn_markers::VERSIONED_FROM;
 use flumen::protocol::{StrBytes, client};
 use flumen::record::BatchBuilder;
 use kafka_protocol::protocol::Request;
@@ -98,6 +99,13 @@ pub fn offset_fetch_by_id() -> Vec<u8> {
     [&group[..], &[2], &[7; 16], &[2], &[0, 0, 0, 0], &[0], &[0], &[0, 0]].concat()
 }
 
+/// The body of a WriteTxnMarkers of version 2, which tells each marker's transaction version.
+pub fn versioned_markers() -> Vec<u8> {
+    let producer = [0, 0, 0, 0, 0, 0, 0, 9, 0, 3, 1];
+    let topic = [2, 7, b'o', b'r', b'd', b'e', b'r', b's', 2, 0, 0, 0, 0, 0];
+    [&[2][..], &producer, &topic, &[0, 0, 0, 1], &[2, 0], &[0]].concat()
+}
+
 /// A frame of a flexible request.
 fn framed(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
     let frame = [&key.to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 1, 0xff, 0xff, 0], body].concat();
@@ -114,8 +122,12 @@ pub fn requests() -> Vec<Vec<u8>> {
     for version in 4..=18 {
         frames.add(1, version, client::encode_request(version, 1, Some("fuzz"), &fetch(version)).expect("encodes"));
     }
-    for (key, body) in [(ApiKey::OffsetCommit, offset_commit_by_id()), (ApiKey::OffsetFetch, offset_fetch_by_id())] {
-        frames.add(key.code(), IDS_FROM, framed(key.code(), IDS_FROM, &body));
+    for (key, version, body) in [
+        (ApiKey::OffsetCommit, IDS_FROM, offset_commit_by_id()),
+        (ApiKey::OffsetFetch, IDS_FROM, offset_fetch_by_id()),
+        (ApiKey::WriteTxnMarkers, VERSIONED_FROM, versioned_markers()),
+    ] {
+        frames.add(key.code(), version, framed(key.code(), version, &body));
     }
     for api in advertised() {
         let missing: Vec<_> = (api.min..=api.max).filter(|v| !frames.seen.contains(&(api.key.code(), *v))).collect();

@@ -9,7 +9,7 @@ use flumen::coordinator::group::records::consumer::{
     decode_target_member,
 };
 use flumen::coordinator::transaction::record;
-use flumen::protocol::offset_ids;
+use flumen::protocol::{offset_ids, txn_markers};
 
 use super::corpus;
 use super::mutate::Mutator;
@@ -92,25 +92,16 @@ fn records_of_coordinators_of_any_bytes_are_read_or_refused() {
 }
 
 #[test]
-fn offsets_by_topic_id_of_any_bytes_are_read_or_refused() {
-    let mut mutator = Mutator::new(seed());
-    let bodies = [corpus::offset_commit_by_id(), corpus::offset_fetch_by_id()];
-    assert!(offset_ids::decode_commit(&bodies[0]).is_ok() && offset_ids::decode_fetch(&bodies[1]).is_ok());
-    let (mut read, mut refused) = (0, 0);
-    for round in 0..rounds(20_000) {
-        let mut changed = bodies[round % 2].clone();
-        mutator.mutate(&mut changed, 0, &bodies[(round + 1) % 2]);
-        let decoded = match round % 2 {
-            0 => offset_ids::decode_commit(&changed).map(drop),
-            _ => offset_ids::decode_fetch(&changed).map(drop),
-        };
-        match decoded {
-            Ok(()) => read += 1,
-            Err(error) => {
-                assert!(!error.to_string().is_empty());
-                refused += 1;
-            }
-        }
+fn requests_that_are_read_by_hand_are_read_or_refused_whatever_their_bytes() {
+    let bodies = vec![corpus::offset_commit_by_id(), corpus::offset_fetch_by_id(), corpus::versioned_markers()];
+    let decoders: [Decoder; 3] = [
+        |body| offset_ids::decode_commit(body).map(drop).map_err(|error| error.to_string()),
+        |body| offset_ids::decode_fetch(body).map(drop).map_err(|error| error.to_string()),
+        |body| txn_markers::decode(body).map(drop).map_err(|error| error.to_string()),
+    ];
+    for (decode, body) in decoders.iter().zip(&bodies) {
+        assert_eq!(decode(body), Ok(()), "{body:02x?}");
     }
-    assert!(read > 1000 && refused > 1000, "{read} read, {refused} refused");
+    let (read, refused) = read_mutated(&bodies, &decoders);
+    assert!(read.iter().all(|read| *read > 1000) && refused > 1000, "{read:?} read, {refused} refused");
 }
