@@ -185,7 +185,7 @@ impl Storage {
             journal: context.journal.stats(),
             logs: logs.len() as u64,
             dirty_bytes: logs.values().map(|log| log.state().dirty_bytes()).sum(),
-            tail_bytes: logs.values().map(|log| log.state().tail.bytes()).sum(),
+            tail_bytes: logs.values().map(|log| log.state().tail.held_bytes()).sum(),
             write_backs: counters.write_backs,
             written_back_bytes: counters.written_back_bytes,
             checkpoint_records: counters.checkpoint_records,
@@ -232,6 +232,10 @@ impl Storage {
             if inner.stopping.get() {
                 return;
             }
+            if !inner.context.is_due(true) {
+                self.bound_tails();
+                continue;
+            }
             let alone = inner.passes.enter().await;
             let logs = inner.context.take_changed();
             let result = write_back::pass(&inner.context, &inner.checkpoint, logs, Thoroughness::Lazy).await;
@@ -250,7 +254,7 @@ impl Storage {
         let context = &self.inner.context;
         let mut sleep = None;
         poll_fn(|task| {
-            if context.is_due(true) || self.inner.stopping.get() {
+            if context.is_due(true) || context.is_untrimmed() || self.inner.stopping.get() {
                 return Poll::Ready(());
             }
             context.await_write_back(task.waker());
@@ -263,11 +267,12 @@ impl Storage {
 
     /// Lets written-back batches go from memory, from the idle logs first, until the rest is within bounds.
     fn bound_tails(&self) {
+        self.inner.context.note_trimmed();
         // A batch keeps its whole block in memory, so the blocks count where they are many.
         let short = self.inner.context.memory_is_short();
         let limit = if short { 0 } else { self.inner.context.config.tail_bytes_max };
         let logs = self.inner.logs.borrow();
-        let total: u64 = logs.values().map(|log| log.state().tail.bytes()).sum();
+        let total: u64 = logs.values().map(|log| log.state().tail.held_bytes()).sum();
         if total <= limit {
             return;
         }

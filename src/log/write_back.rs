@@ -24,8 +24,11 @@ use crate::io::{Error, ErrorKind, Result};
 use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
 
-/// The largest single write, in bytes.
-const WRITE_BYTES_MAX: u32 = 1 << 20;
+/// The largest single write, in bytes. Larger ones take less CPU, and make the commits of the moment wait longer.
+const WRITE_BYTES_MAX: u32 = 512 << 10;
+/// Of the logs that lack as much as this, one is written at a time: more of them gain nothing that anybody waits for, and each
+/// is in the way of the commits that somebody does wait for.
+const LARGE_BYTES: u64 = 1 << 20;
 /// Checkpoint records are made durable when this many, or that many bytes, are collected.
 const RECORDS_MAX: usize = 512;
 const RECORDS_BYTES_MAX: usize = 8 << 20;
@@ -207,6 +210,8 @@ async fn complete(
 
 /// Writes one log back; what is left to do is the checkpoint.
 async fn write_back(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Option<Pending>> {
+    let large = log.state().dirty_bytes() >= LARGE_BYTES;
+    let _alone = if large { Some(log.context.large_write_backs.enter().await) } else { None };
     log.state_mut().held = true;
     let result = write_back_held(log, thoroughness).await;
     log.state_mut().held = false;
