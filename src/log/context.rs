@@ -191,6 +191,16 @@ impl Context {
             || (by_age && self.changed_since.get().is_some_and(aged))
     }
 
+    /// Whether write-back is to hurry: the tails are to be bounded, half of what starts the next pass is there already, or somebody
+    /// waits for it.
+    pub fn is_pressed(&self) -> bool {
+        self.is_untrimmed()
+            || 2 * self.appended.get() >= self.config.write_back_bytes
+            || self.journal.is_closed()
+            || self.journal.fill_percent() >= 50
+            || self.memory_is_short()
+    }
+
     /// When time asks for a pass.
     pub fn due_at(&self) -> Option<Instant> {
         self.changed_since.get().map(|since| since + self.config.write_back_interval)

@@ -232,8 +232,8 @@ impl Storage {
             if inner.stopping.get() {
                 return;
             }
-            if !inner.context.is_due(true) {
-                self.bound_tails();
+            // What the journal alone holds of a log keeps all behind it in memory until a pass.
+            if !inner.context.is_due(true) && self.bound_tails() {
                 continue;
             }
             let alone = inner.passes.enter().await;
@@ -265,22 +265,24 @@ impl Storage {
         .await;
     }
 
-    /// Lets written-back batches go from memory, from the idle logs first, until the rest is within bounds.
-    fn bound_tails(&self) {
+    /// Lets batches that the segment files hold go from memory, from the idle logs first, until the rest is within bounds;
+    /// false when what may not go yet is far beyond them.
+    fn bound_tails(&self) -> bool {
         self.inner.context.note_trimmed();
         // A batch keeps its whole block in memory, so the blocks count where they are many.
         let short = self.inner.context.memory_is_short();
         let limit = if short { 0 } else { self.inner.context.config.tail_bytes_max };
         let logs = self.inner.logs.borrow();
-        let total: u64 = logs.values().map(|log| log.state().tail.held_bytes()).sum();
-        if total <= limit {
-            return;
+        let held = || -> u64 { logs.values().map(|log| log.state().tail.held_bytes()).sum() };
+        if held() <= limit {
+            return true;
         }
         let busy = logs.values().filter(|log| log.is_busy()).count().max(1) as u64;
         for log in logs.values() {
             let share = if log.is_busy() { limit / busy } else { 0 };
             log.state_mut().evict(share, log.durable_end());
         }
+        held() <= limit + self.inner.context.config.write_back_bytes
     }
 
     /// Removes the journal files of earlier starts that no log needs any more.
