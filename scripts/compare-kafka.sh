@@ -19,7 +19,6 @@ set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 TARGET="${CARGO_TARGET_DIR:-$ROOT/target}"
 RESULTS="$ROOT/benches/RESULTS.md"
-COMMAND="scripts/compare-kafka.sh $*"
 KAFKA_HEAP=1g
 KAFKA_WARM_UP_SECONDS=10
 START_SECONDS_MAX=60
