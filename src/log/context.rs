@@ -21,9 +21,9 @@ use crate::model::ids::PartitionId;
 
 /// The tail may take one part in so many of the process's memory before it is let go of.
 const TAIL_SHARE_MAX: usize = 2;
-/// Direct runs count for write-back by one part in so many: it has nothing to write of them, but the next start compares the
-/// checksums of those that no checkpoint covers (512 MiB take it about 0.3 s).
-const DIRECT_SHARE: u64 = 16;
+/// Direct runs count for write-back by one part in so many: it has nothing to write of them, but the next start reads those that
+/// no checkpoint covers, and keeps them in memory until it has bounded the tails.
+const DIRECT_SHARE: u64 = 2;
 /// The tails are bounded again after this many bytes of direct runs at the earliest.
 const TRIM_BYTES_MIN: u64 = 1 << 20;
 /// Appended bytes that one reactor keeps to itself before it tells the account of space, which all of them share.
