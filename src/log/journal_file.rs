@@ -262,31 +262,23 @@ impl JournalFiles {
         let allocated = file.allocate(io, 0, bytes).await;
         self.inner.space.reserved(io.reactor_id(), bytes);
         allocated?;
-        write_zeros(io, &file, 0, bytes).await?;
+        let Some(mut zeros) = io.pool().block_unlimited(ZERO_BYTES, Use::Staging) else {
+            return Err(crate::io::ErrorKind::OutOfMemory.into());
+        };
+        zeros.fill(0);
+        let zeros = zeros.into_slice(ZERO_BYTES);
+        let mut at = 0;
+        while at < bytes {
+            let count = (bytes - at).min(ZERO_BYTES as u64);
+            let mut slices = Slices::new();
+            slices.push(zeros.slice(0..count as usize));
+            file.write_at(io, at, slices, false).await?;
+            at += count;
+        }
         file.sync(io, false).await?;
         file::sync_directory(io, &self.inner.config.journal_directory()).await?;
         Ok(JournalFile { file, bytes })
     }
-}
-
-/// Writes zeros to the whole blocks from `from` to `to`, a megabyte at a time: what the file has there is written extents
-/// then, durably after a sync.
-///
-/// # Errors
-/// The kernel's; `OutOfMemory` when there is no block for it.
-pub(super) async fn write_zeros(io: &Handle, file: &File, from: u64, to: u64) -> Result<()> {
-    let Some(mut zeros) = io.pool().block_unlimited(ZERO_BYTES, Use::Staging) else {
-        return Err(crate::io::ErrorKind::OutOfMemory.into());
-    };
-    zeros.fill(0);
-    let zeros = zeros.into_slice(ZERO_BYTES);
-    let mut at = from;
-    while at < to {
-        let count = (to - at).min(ZERO_BYTES as u64);
-        file.write_at(io, at, Slices::from_iter([zeros.slice(0..count as usize)]), false).await?;
-        at += count;
-    }
-    Ok(())
 }
 
 /// Blanks a file's header, durably.
