@@ -2,7 +2,7 @@
 # Flumen and Apache Kafka (the version in tests/clients/apache-kafka/pom.xml) side by side: same machine, disk and cores, the
 # same load from flumen-load, in alternating rounds. Prints medians with their ratios and writes them to benches/RESULTS.md.
 #
-#   compare-kafka.sh [--short] [--rounds N] [--seconds N] [--only NAME[,NAME]...] [--list] [--data DIR] [--nice N] [--no-write]
+#   compare-kafka.sh [--short] [--rounds N] [--seconds N] [--warm-up N] [--only NAME[,NAME]...] [--list] [--data DIR] [--nice N] [--no-write]
 #
 # Flumen acknowledges after the bytes are on the disk. "kafka" is Kafka as it ships, which acknowledges from memory;
 # "kafka-fsync" is Kafka with flush.messages=1 on the topic; "flumen-cached" is Flumen with write.caching=true on it.
@@ -69,6 +69,7 @@ while (($#)); do
     --short) short=1 rounds=1 seconds=3 warm_up=1 KAFKA_WARM_UP_SECONDS=4 RESTART_BYTES=$((512 << 20)) write=0; shift ;;
     --rounds) rounds="${2:?}"; shift 2 ;;
     --seconds) seconds="${2:?}"; shift 2 ;;
+    --warm-up) warm_up="${2:?}"; shift 2 ;;
     --only) only=",${2:?},"; shift 2 ;;
     --list) for one in "${WORKLOADS[@]}"; do IFS='|' read -r name _ _ what _ <<<"$one"; printf '%-16s %s\n' "$name" "$what"; done
             printf '%s\n' "${SPECIAL[@]}"; exit ;;

@@ -270,7 +270,8 @@ pub static KEYS: &[Key] = &[
         blocks(4 * KIB, 256 * MIB),
         DefaultValue::Text("32 KiB"),
         &[],
-        "A batch of this size or more goes to its segment directly, past the journal: copied and written once.",
+        "A batch of this size or more goes to its segment directly, past the journal: copied and written once, with a flush of \
+         its own. Measured: batches of 64 KiB take 0.6 CPU s/GB so and 1.0 through the journal, those of 16 KiB 1.3 and 1.0.",
     ),
     key(
         "storage.write_back_bytes",
@@ -278,7 +279,7 @@ pub static KEYS: &[Key] = &[
         size(MIB, TIB),
         DefaultValue::UpTo { text: "32 MiB", of: "storage.journal_bytes", divisor: 4 },
         &[],
-        "Write-back from the journal to segments starts when this much is in the journal alone.",
+        "Write-back from the journal to segments starts when this much is in the journal alone; all of it is in memory too.",
     ),
     key(
         "storage.write_back_interval_ms",
