@@ -2,20 +2,23 @@
 # Flumen and Apache Kafka (the version in tests/clients/apache-kafka/pom.xml) side by side: same machine, disk and cores, the
 # same load from flumen-load, in alternating rounds. Prints medians with their ratios and writes them to benches/RESULTS.md.
 #
-#   compare-kafka.sh [--short] [--rounds N] [--seconds N] [--only NAME[,NAME]...] [--list] [--data DIR] [--nice N] [--no-write]
+#   compare-kafka.sh [--short] [--rounds N] [--seconds N] [--warm-up N] [--only NAME[,NAME]...] [--list] [--data DIR] [--nice N] [--no-write]
 #
 # Flumen acknowledges after the bytes are on the disk. "kafka" is Kafka as it ships, which acknowledges from memory;
 # "kafka-fsync" is Kafka with flush.messages=1 on the topic; "flumen-cached" is Flumen with write.caching=true on it.
 # The load generator has the last core to itself, the brokers share the others. Kafka has its usual heap of 1 GiB and
 # is warmed up first. Before each measurement dirty pages are written out, so that no broker pays for the one before it.
 # --nice gives brokers and load generator this niceness (below 0 takes root), for a machine that others use meanwhile.
-# --short takes one round of 3 s a workload: good for a look, not for a claim.
+# --short takes one round of 3 s a workload: good for a look, not for a claim, and writes nothing.
+#
+# A whole pass takes about an hour. With --only it can be taken in parts: in RESULTS.md the rows of the workloads that
+# were taken replace their earlier ones, the others stay, and each workload says when, at which commit, in how many rounds and
+# at which load of the machine it was taken.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 TARGET="${CARGO_TARGET_DIR:-$ROOT/target}"
 RESULTS="$ROOT/benches/RESULTS.md"
-COMMAND="scripts/compare-kafka.sh $*"
 KAFKA_HEAP=1g
 KAFKA_WARM_UP_SECONDS=10
 START_SECONDS_MAX=60
@@ -63,9 +66,10 @@ declare -A METRIC_NAME=(
 rounds=3 seconds=10 only="" data="$TARGET/compare-kafka" write=1 warm_up=2 short=0
 while (($#)); do
   case "$1" in
-    --short) short=1 rounds=1 seconds=3 warm_up=1 KAFKA_WARM_UP_SECONDS=4 RESTART_BYTES=$((512 << 20)); shift ;;
+    --short) short=1 rounds=1 seconds=3 warm_up=1 KAFKA_WARM_UP_SECONDS=4 RESTART_BYTES=$((512 << 20)) write=0; shift ;;
     --rounds) rounds="${2:?}"; shift 2 ;;
     --seconds) seconds="${2:?}"; shift 2 ;;
+    --warm-up) warm_up="${2:?}"; shift 2 ;;
     --only) only=",${2:?},"; shift 2 ;;
     --list) for one in "${WORKLOADS[@]}"; do IFS='|' read -r name _ _ what _ <<<"$one"; printf '%-16s %s\n' "$name" "$what"; done
             printf '%s\n' "${SPECIAL[@]}"; exit ;;
@@ -97,6 +101,14 @@ free_port() { # a port below the ephemeral range that nobody listens on, and the
   fail "no free port"
 }
 declare -A PORT PID
+
+# The program that is measured, which may be older than what is checked out.
+COMMIT=$("$TARGET/release/flumen" --version | grep -oE '[0-9a-f]{7,40}' | head -1 | cut -c1-7)
+# How the two tables of the report begin; rows of earlier reports are found by it.
+TAKEN_HEADING="| workload |" FIGURES_HEADING="| figures of |"
+NAMES=()
+for one in "${WORKLOADS[@]}"; do NAMES+=("${one%%|*}"); done
+NAMES+=(cold cold-alone cold-beside idle restart scaling)
 
 start_flumen() { # DIRECTORY [FLAG]...
   local directory="$1"; shift
@@ -187,9 +199,14 @@ cold() { # while half of what Kafka takes is produced
       keep cold-beside "$broker" < "$data/beside.json"
     done
   done
-  row cold "catch-up fetch, cold, while producing $((rate * 65536 / 1000000)) MB/s" read_mbs "kafka:>=1.2"
-  row cold-alone "the producer, without the reader" p99 "-"
-  row cold-beside "the producer, with the reader" p99 "-"
+  taken cold "catch-up fetch, cold, while producing $((rate * 65536 / 1000000)) MB/s" "$rounds"
+  row cold read_mbs "kafka:>=1.2"
+  row cold cpu_gb -
+  taken cold-alone "the producer of the workload before, without the reader" "$rounds"
+  row cold-alone p99 -
+  taken cold-beside "the same producer, with the reader; held against itself without" "$rounds"
+  cp "$OUT/cold-alone.flumen.jsonl" "$OUT/cold-beside.flumen-alone.jsonl"
+  row cold-beside p99 "flumen-alone:<=2"
 }
 
 idle() {
@@ -203,8 +220,9 @@ idle() {
       "stop_$broker"
     done
   done
-  row idle "1,000 connections and 1,000 partitions, idle" rss "-64"
-  row idle "" cores "-0.2"
+  taken idle "1,000 connections and 1,000 partitions, idle" "$rounds"
+  row idle rss "-64"
+  row idle cores "-0.2"
 }
 
 restart() {
@@ -228,7 +246,8 @@ restart() {
       "stop_$broker"
     done
   done
-  row restart "restart after kill -9 with $((RESTART_BYTES >> 20)) MiB and 1,000 partitions" first_ack "-1"
+  taken restart "restart after kill -9 with $((RESTART_BYTES >> 20)) MiB and 1,000 partitions" "$((short ? 1 : 3))"
+  row restart first_ack "-1"
 }
 
 # One reactor against two, on the same cores: what a request costs.
@@ -246,8 +265,9 @@ scaling() {
     done
   done
   reactors=$kept
-  row scaling "1 record of 100 B a request: 2 reactors against 1, both on cores $broker_cores" rps "one:-"
-  row scaling "" cpu_req "one:<=1.15"
+  taken scaling "1 record of 100 B a request: 2 reactors against 1, both on cores $broker_cores" "$rounds"
+  row scaling rps -
+  row scaling cpu_req "one:<=1.15"
 }
 
 median() { # WORKLOAD BROKER METRIC
@@ -259,29 +279,49 @@ number() { awk -v value="$1" 'BEGIN { if (value >= 1000) printf "%.0f", value; e
 meets() { awk -v ratio="$1" -v op="${2:0:2}" -v goal="${2:2}" 'BEGIN { exit !(op == ">=" ? ratio >= goal : ratio <= goal) }'; }
 
 # Adds lines to the table: flumen's median, each other broker's, the ratio, the goal and whether it is met.
-row() { # WORKLOAD TITLE METRIC GOALS
-  local name="$1" title="$2" metric="$3" goals="$4" file broker own other ratio goal verdict
+row() { # WORKLOAD METRIC GOALS
+  local name="$1" metric="$2" goals="$3" file broker own other ratio goal verdict
   own=$(median "$name" flumen "$metric")
   if [[ "$goals" =~ ^-([0-9.]+)$ ]]; then
     verdict=missed; meets "$own" "<=${BASH_REMATCH[1]}" && verdict=met
-    printf '| %s | %s | %s | | | | at most %s | %s |\n' "$title" "${METRIC_NAME[$metric]}" "$(number "$own")" "${BASH_REMATCH[1]}" "$verdict" >> "$OUT/table"
-    title=""
+    line "$name" "$metric" "$own" "" "" "" "at most ${BASH_REMATCH[1]}" "$verdict"
   fi
   for file in "$OUT/$name".*.jsonl; do
     broker=$(basename "$file" .jsonl); broker="${broker#"$name".}"
     [[ "$broker" != flumen ]] || continue
     other=$(median "$name" "$broker" "$metric")
-    ratio=$(awk -v own="$own" -v other="$other" 'BEGIN { printf "%.3f", (other > 0) ? own / other : 0 }')
+    ratio=$(awk -v own="$own" -v other="$other" 'BEGIN { if (other > 0) printf "%.3f", own / other; else print "-" }')
     goal="" verdict=""
     if [[ ",$goals," =~ ,$broker:([<>]=[0-9.]+), ]]; then
       goal="${BASH_REMATCH[1]}" verdict=missed
-      meets "$ratio" "$goal" && verdict=met
+      # A broker that answered nothing within the time has no figure to hold this against.
+      if [[ "$ratio" == - ]]; then verdict="no figure"; elif meets "$ratio" "$goal"; then verdict=met; fi
+      goal="${goal/>=/at least }" goal="${goal/<=/at most }"
     fi
-    printf '| %s | %s | %s | %s | %s | %s | %s | %s |\n' "$title" "${METRIC_NAME[$metric]}" "$(number "$own")" "$broker" "$(number "$other")" \
-      "$ratio" "${goal/>=/at least }" "$verdict" | sed 's/<=/at most /' >> "$OUT/table"
-    title=""
+    line "$name" "$metric" "$own" "$broker" "$(number "$other")" "$ratio" "$goal" "$verdict"
   done
 }
+
+line() { # WORKLOAD METRIC OWN BROKER OTHER RATIO GOAL VERDICT
+  printf '| %s | %s | %s | %s | %s | %s | %s | %s |\n' "$1" "${METRIC_NAME[$2]}" "$(number "$3")" "$4" "$5" "$6" "$7" "$8" >> "$OUT/figures"
+}
+
+# Notes what a workload is, and when and how it was taken: as what was measured was, not as the report is.
+taken() { # WORKLOAD TITLE ROUNDS
+  printf '| %s | %s | %s | %s | %s x %s s | %s |\n' "$1" "$2" "$(date -u '+%Y-%m-%d %H:%M')" "$COMMIT" "$3" "$seconds" \
+    "$(cut -d' ' -f1-3 /proc/loadavg)" >> "$OUT/taken"
+}
+
+# Lines of a table, in the order of the workloads: those of this run, for the other workloads those of RESULTS.md.
+merged() { # TABLE HEADING
+  local name
+  for name in "${NAMES[@]}"; do
+    grep -F "| $name |" "$OUT/$1" || old_section | awk -v heading="$2" -v row="| $name |" '
+      /^\|/ && index($0, heading) == 1 { inside = 1 } !/^\|/ { inside = 0 } inside && index($0, row) == 1'
+  done
+}
+
+old_section() { [[ -f "$RESULTS" ]] && sed -n '/<!-- compare-kafka: begin -->/,/<!-- compare-kafka: end -->/p' "$RESULTS"; }
 
 report() {
   local kafka_version; kafka_version=$(grep -oE 'kafka[-_.a-z0-9]*-[0-9]+\.[0-9]+\.[0-9]+\.jar' <("$ROOT/scripts/apache-kafka.sh" classpath | tr ':' '\n') | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | sort | uniq -c | sort -rn | awk 'NR == 1 { print $2 }')
@@ -289,14 +329,18 @@ report() {
     echo "<!-- compare-kafka: begin -->"
     echo "## Against Apache Kafka $kafka_version"
     echo
-    echo "$(date -u +%Y-%m-%d), commit $(git -C "$ROOT" rev-parse --short HEAD), \`$COMMAND\`: medians of $rounds alternating rounds of $seconds s;"
-    echo "load at the start of the report: $(cut -d' ' -f1-3 /proc/loadavg). Machine: $(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1),"
-    echo "$(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), Linux $(uname -r), $(stat -f -c %T "$data") on $(df --output=source "$data" | tail -1);"
-    echo "brokers on cores $broker_cores, the load generator on core $client_cores. Flumen acknowledges what is on the disk; \"kafka\" acknowledges from memory."
+    echo "By \`scripts/compare-kafka.sh\`: medians of alternating rounds. Machine: $(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1),"
+    echo "$(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), Linux $(uname -r | cut -d- -f1), $(stat -f -c %T "$data") on $(df --output=source "$data" | tail -1);"
+    echo "brokers on cores $broker_cores, the load generator on core $client_cores. Flumen acknowledges what is on the disk; \"kafka\" acknowledges from memory,"
+    echo "\"kafka-fsync\" after an fsync of each append (\`flush.messages=1\`); \"flumen-cached\" has \`write.caching=true\`."
     echo
-    echo "| workload | figure | flumen | against | its figure | ratio | goal | |"
+    echo "$TAKEN_HEADING what | taken (UTC) | commit | rounds | load of the machine after it |"
+    echo "|---|---|---|---|---|---|"
+    merged taken "$TAKEN_HEADING"
+    echo
+    echo "$FIGURES_HEADING figure | flumen | against | its figure | ratio | goal | |"
     echo "|---|---|---|---|---|---|---|---|"
-    cat "$OUT/table"
+    merged figures "$FIGURES_HEADING"
     echo "<!-- compare-kafka: end -->"
   } > "$OUT/section"
   cat "$OUT/section"
@@ -315,7 +359,8 @@ report() {
 
 needs_shared() { local one name; for one in "${WORKLOADS[@]}"; do name="${one%%|*}"; ! wanted "$name" || return 0; done; wanted cold; }
 
-: > "$OUT/table"
+: > "$OUT/figures"
+: > "$OUT/taken"
 if needs_shared; then
   start_flumen "$data/flumen"
   start_kafka "$data/kafka"
@@ -327,8 +372,9 @@ if needs_shared; then
     IFS='|' read -r name brokers metrics what flags <<<"$one"
     wanted "$name" || continue
     ordinary "$name" "$brokers" "$flags"
+    taken "$name" "$what" "$rounds"
     IFS=';' read -ra lines <<<"$metrics"
-    for line in "${lines[@]}"; do row "$name" "$what" "${line%% *}" "${line#* }"; what=""; done
+    for line in "${lines[@]}"; do row "$name" "${line%% *}" "${line#* }"; done
   done
   ! wanted cold || cold
   stop_flumen

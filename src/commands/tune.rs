@@ -234,8 +234,8 @@ impl Settings {
         let group_bytes_max = full.map_or(MIB, |figure| figure.bytes).max(256 * KIB);
         // A run of its own costs the device one more operation. In the journal its bytes are written twice, in large
         // writes: it pays from the size on at which the operation takes no longer than that.
-        // Never below 128 KiB: each run is a flush of its own, and a device that others use, too, serves flushes one by one.
-        const RUN_BYTES_MIN: u64 = 128 * KIB;
+        // Never below 32 KiB: each run is a flush of its own, and a device that others use, too, serves flushes one by one.
+        const RUN_BYTES_MIN: u64 = 32 * KIB;
         let pays = |figure: &&Figure| 1.0 / figure.per_second <= 2.0 * figure.bytes as f64 / most;
         let direct_run_bytes_min = at_depth().find(pays).map_or(MIB, |figure| figure.bytes).max(RUN_BYTES_MIN);
         Settings { groups_in_flight_max, group_bytes_max, direct_run_bytes_min }

@@ -18,7 +18,7 @@ pub struct StorageConfig {
     pub groups_in_flight_max: usize,
     /// A group is sealed when it reaches this size.
     pub group_bytes_max: u32,
-    /// What one partition appends within a group beyond this goes to its segment directly.
+    /// A batch of this size or more goes to its segment directly.
     pub direct_run_bytes_min: u32,
     /// Write-back starts when this much is only in the journal.
     pub write_back_bytes: u64,
@@ -43,12 +43,12 @@ impl StorageConfig {
             journal_file_bytes: 64 * MIB,
             groups_in_flight_max: 4,
             group_bytes_max: MIB as u32,
-            direct_run_bytes_min: (128 * KIB) as u32,
-            write_back_bytes: 64 * MIB,
+            direct_run_bytes_min: (32 * KIB) as u32,
+            write_back_bytes: 32 * MIB,
             write_back_interval: Duration::from_secs(10),
             write_back_depth: 16,
             disk_reserve_bytes: GIB,
-            tail_bytes_max: 256 * MIB,
+            tail_bytes_max: 32 * MIB,
             open_files_max: 2048,
         }
     }

@@ -11,14 +11,21 @@ use super::journal::Journal;
 use super::journal_file::WARN_INTERVAL;
 use super::log::Log;
 use super::space::{DiskSpace, Look};
+use super::tail::BATCH_OVERHEAD_BYTES;
 use crate::base::block::Use;
 use crate::base::map::Map;
 use crate::base::time::Instant;
+use crate::base::turnstile::Turnstile;
 use crate::io::Handle;
 use crate::model::ids::PartitionId;
 
 /// The tail may take one part in so many of the process's memory before it is let go of.
 const TAIL_SHARE_MAX: usize = 2;
+/// Direct runs count for write-back by one part in so many: it has nothing to write of them, but the next start reads those that
+/// no checkpoint covers, and keeps them in memory until it has bounded the tails.
+const DIRECT_SHARE: u64 = 2;
+/// The tails are bounded again after this many bytes of direct runs at the earliest.
+const TRIM_BYTES_MIN: u64 = 1 << 20;
 /// Appended bytes that one reactor keeps to itself before it tells the account of space, which all of them share.
 const UNTOLD_BYTES_MAX: u64 = 256 << 10;
 
@@ -31,8 +38,10 @@ pub(super) struct Context {
     /// Logs that changed since their last checkpoint, in no order.
     changed: RefCell<Map<PartitionId, Rc<Log>>>,
     changed_since: Cell<Option<Instant>>,
-    /// Bytes appended since the last write-back pass began.
+    /// Bytes in memory of what was appended since the last write-back pass began; of direct runs a part.
     appended: Cell<u64>,
+    /// Bytes in memory of the direct runs since the tails were last bounded.
+    untrimmed: Cell<u64>,
     /// Free bytes of the file system when last looked at.
     pub free_bytes: Cell<u64>,
     space: Arc<DiskSpace>,
@@ -41,6 +50,8 @@ pub(super) struct Context {
     /// When a failure of write-back was last told, unless it has succeeded since.
     warned: Cell<Option<Instant>>,
     write_back: RefCell<Option<Waker>>,
+    /// Logs of which much is to be written back go one at a time.
+    pub large_write_backs: Turnstile,
     pub counters: RefCell<Counters>,
 }
 
@@ -63,11 +74,13 @@ impl Context {
             changed: RefCell::default(),
             changed_since: Cell::new(None),
             appended: Cell::new(0),
+            untrimmed: Cell::new(0),
             free_bytes: Cell::new(u64::MAX),
             space,
             untold: Cell::new(0),
             warned: Cell::new(None),
             write_back: RefCell::default(),
+            large_write_backs: Turnstile::default(),
             counters: RefCell::default(),
         }
     }
@@ -123,13 +136,26 @@ impl Context {
     }
 
     /// Notes an append of `bytes` to `log`.
-    pub fn note_append(&self, log: &Rc<Log>, bytes: u64) {
+    pub fn note_append(&self, log: &Rc<Log>, bytes: u64, direct: bool) {
         self.note_change(log);
-        self.appended.set(self.appended.get() + bytes);
+        let held = bytes + BATCH_OVERHEAD_BYTES;
+        let weight = if direct { held / DIRECT_SHARE } else { held };
+        self.appended.set(self.appended.get() + weight);
+        self.untrimmed.set(self.untrimmed.get() + if direct { held } else { 0 });
         self.note_taken(bytes);
-        if self.is_due(false) {
+        if self.is_due(false) || self.is_untrimmed() {
             self.wake_write_back();
         }
+    }
+
+    /// Whether so much went to segments directly that the tails are to be bounded again.
+    pub fn is_untrimmed(&self) -> bool {
+        self.untrimmed.get() >= (self.config.tail_bytes_max / 2).max(TRIM_BYTES_MIN)
+    }
+
+    /// Notes that the tails are being bounded.
+    pub fn note_trimmed(&self) {
+        self.untrimmed.set(0);
     }
 
     fn note_taken(&self, bytes: u64) {
@@ -163,6 +189,16 @@ impl Context {
         self.appended.get() >= self.config.write_back_bytes
             || (self.appended.get() > 0 && (self.journal.fill_percent() >= 50 || self.memory_is_short()))
             || (by_age && self.changed_since.get().is_some_and(aged))
+    }
+
+    /// Whether write-back is to hurry: the tails are to be bounded, half of what starts the next pass is there already, or somebody
+    /// waits for it.
+    pub fn is_pressed(&self) -> bool {
+        self.is_untrimmed()
+            || 2 * self.appended.get() >= self.config.write_back_bytes
+            || self.journal.is_closed()
+            || self.journal.fill_percent() >= 50
+            || self.memory_is_short()
     }
 
     /// When time asks for a pass.

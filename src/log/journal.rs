@@ -402,6 +402,11 @@ impl Journal {
         settled
     }
 
+    /// Whether nothing more is staged, because the storage is being shut down.
+    pub(super) fn is_closed(&self) -> bool {
+        self.inner.closed.get()
+    }
+
     /// Gives up the logs of groups that will never be written.
     pub(super) fn let_go(&self) {
         let mut state = self.inner.state.borrow_mut();

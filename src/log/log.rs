@@ -39,6 +39,11 @@ const RESERVE_BYTES_MAX: u32 = 64 << 20;
 /// How long a deletion of records waits for room in the journal, which write-back makes unless the disk is full to the last block.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How much is reserved ahead of a segment of `end` bytes.
+fn reserve_bytes(end: u32) -> u32 {
+    end.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX)
+}
+
 /// What of a topic's configuration the log follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
@@ -152,8 +157,6 @@ pub(super) struct State {
     pub need: Need,
     /// The same, counted from the last capture.
     pub need_since_capture: Need,
-    /// The group of the last append, and this log's bytes in it.
-    pub pending: (u64, u32),
     /// Leader epochs that `leader-epoch-checkpoint` holds.
     pub epochs_written: usize,
     /// Write-back has captured the state and not yet completed the checkpoint.
@@ -383,7 +386,7 @@ impl State {
     /// or above `durable_end` is perhaps still on its way to its segment, and with `write.caching` read before that.
     pub fn evict(&mut self, bytes_max: u64, durable_end: Offset) {
         let mut tail = std::mem::take(&mut self.tail);
-        let (mut limit, mut excess) = (None, tail.bytes().saturating_sub(bytes_max));
+        let (mut limit, mut excess) = (None, tail.held_bytes().saturating_sub(bytes_max));
         tail.evict(|batch| {
             let evictable = match limit {
                 Some((segment, end)) if segment == batch.segment => end,
@@ -394,7 +397,7 @@ impl State {
                 }
             };
             let goes = excess > 0 && batch.end() <= evictable && batch.next_offset <= durable_end;
-            excess = excess.saturating_sub(batch.bytes.len() as u64);
+            excess = excess.saturating_sub(batch.held_bytes());
             goes
         });
         self.tail = tail;
@@ -487,7 +490,6 @@ impl Log {
             epochs: LeaderEpochs::default(),
             need: Need::default(),
             need_since_capture: Need::default(),
-            pending: (0, 0),
             epochs_written: 0,
             capturing: false,
             snapshots: Vec::new(),
@@ -624,12 +626,10 @@ impl Log {
         state.note(slice).expect("the leader's epoch never falls");
         let next_offset = state.end();
         state.note_need(|| journal.file());
-        let group = journal.group();
-        state.pending = (group, bytes + if state.pending.0 == group { state.pending.1 } else { 0 });
         let urgency = state.settings.lazy.map_or(Urgency::Now, Urgency::Within);
         drop(state);
         journal.touch(self, next_offset, urgency);
-        self.context.note_append(self, u64::from(bytes));
+        self.context.note_append(self, u64::from(bytes), direct);
         Ok(Placed { base_offset, next_offset })
     }
 
@@ -704,27 +704,29 @@ impl Log {
             state.end()
         };
         self.context.journal.touch(self, end, Urgency::Now);
-        self.context.note_append(self, 0);
+        self.context.note_append(self, 0, false);
     }
 
-    /// Whether `bytes` more go to the segment directly.
+    /// Whether a batch of `bytes` goes to the segment directly. Its own size decides, and not what waits besides: a backlog
+    /// of small batches is no reason to leave the one commit that all of them share.
     fn goes_direct(self: &Rc<Self>, bytes: u32) -> std::result::Result<bool, AppendError> {
         let state = self.state.borrow();
         let config = &self.context.config;
-        let pending = if state.pending.0 == self.context.journal.group() { state.pending.1 } else { 0 };
         let must = bytes > config.entry_bytes_max();
         if must {
             return if state.held { Err(AppendError::Busy) } else { Ok(true) };
         }
-        if state.held || pending.saturating_add(bytes) < config.direct_run_bytes_min {
+        let goes_on = state.run.as_ref().is_some_and(RunBuffer::is_open);
+        if state.held || (bytes < config.direct_run_bytes_min && !goes_on) {
             return Ok(false);
         }
-        let reserved = state.active().end.saturating_add(bytes) <= state.active().allocated;
+        let (end, allocated) = (state.active().end.saturating_add(bytes), state.active().allocated);
         drop(state);
-        if !reserved {
+        let left = allocated.checked_sub(end);
+        if left.is_none_or(|left| left < reserve_bytes(end) / 2) {
             self.reserve_ahead(bytes);
         }
-        Ok(reserved)
+        Ok(left.is_some())
     }
 
     fn stage_entry<E>(
@@ -855,12 +857,12 @@ impl Log {
         if state.reserving {
             return;
         }
-        let (segment, end, from) = (state.active().base, state.active().end, state.active().allocated);
-        let ahead = end.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX).max(bytes.saturating_mul(2));
+        let (segment, end, allocated) = (state.active().base, state.active().end, state.active().allocated);
+        let from = block_floor(allocated);
+        let ahead = reserve_bytes(end).max(bytes.saturating_mul(2));
         let to = end.saturating_add(ahead).min(state.settings.segment_bytes.max(end + bytes));
-        let from = block_floor(from);
         let taken = u64::from(to.saturating_sub(from));
-        if !self.context.may_reserve(taken) {
+        if to <= allocated || !self.context.may_reserve(taken) {
             return;
         }
         state.reserving = true;

@@ -55,7 +55,7 @@ pub struct StorageStats {
     pub logs: u64,
     /// Bytes that are only in the journal and in memory.
     pub dirty_bytes: u64,
-    /// Bytes of batches in memory.
+    /// What the batches in memory take there, in bytes.
     pub tail_bytes: u64,
     /// Write-back passes.
     pub write_backs: u64,

@@ -185,7 +185,7 @@ impl Storage {
             journal: context.journal.stats(),
             logs: logs.len() as u64,
             dirty_bytes: logs.values().map(|log| log.state().dirty_bytes()).sum(),
-            tail_bytes: logs.values().map(|log| log.state().tail.bytes()).sum(),
+            tail_bytes: logs.values().map(|log| log.state().tail.held_bytes()).sum(),
             write_backs: counters.write_backs,
             written_back_bytes: counters.written_back_bytes,
             checkpoint_records: counters.checkpoint_records,
@@ -232,6 +232,10 @@ impl Storage {
             if inner.stopping.get() {
                 return;
             }
+            // What the journal alone holds of a log keeps all behind it in memory until a pass.
+            if !inner.context.is_due(true) && self.bound_tails() {
+                continue;
+            }
             let alone = inner.passes.enter().await;
             let logs = inner.context.take_changed();
             let result = write_back::pass(&inner.context, &inner.checkpoint, logs, Thoroughness::Lazy).await;
@@ -250,7 +254,7 @@ impl Storage {
         let context = &self.inner.context;
         let mut sleep = None;
         poll_fn(|task| {
-            if context.is_due(true) || self.inner.stopping.get() {
+            if context.is_due(true) || context.is_untrimmed() || self.inner.stopping.get() {
                 return Poll::Ready(());
             }
             context.await_write_back(task.waker());
@@ -261,21 +265,24 @@ impl Storage {
         .await;
     }
 
-    /// Lets written-back batches go from memory, from the idle logs first, until the rest is within bounds.
-    fn bound_tails(&self) {
+    /// Lets batches that the segment files hold go from memory, from the idle logs first, until the rest is within bounds;
+    /// false when what may not go yet is far beyond them.
+    fn bound_tails(&self) -> bool {
+        self.inner.context.note_trimmed();
         // A batch keeps its whole block in memory, so the blocks count where they are many.
         let short = self.inner.context.memory_is_short();
         let limit = if short { 0 } else { self.inner.context.config.tail_bytes_max };
         let logs = self.inner.logs.borrow();
-        let total: u64 = logs.values().map(|log| log.state().tail.bytes()).sum();
-        if total <= limit {
-            return;
+        let held = || -> u64 { logs.values().map(|log| log.state().tail.held_bytes()).sum() };
+        if held() <= limit {
+            return true;
         }
         let busy = logs.values().filter(|log| log.is_busy()).count().max(1) as u64;
         for log in logs.values() {
             let share = if log.is_busy() { limit / busy } else { 0 };
             log.state_mut().evict(share, log.durable_end());
         }
+        held() <= limit + self.inner.context.config.write_back_bytes
     }
 
     /// Removes the journal files of earlier starts that no log needs any more.

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::group::ENTRY_HEADER_BYTES;
 use crate::base::block::Slice;
 use crate::model::offset::{Offset, Timestamp};
 
@@ -25,7 +26,16 @@ pub struct TailBatch {
     pub bytes: Slice,
 }
 
+/// What a batch takes in memory beside its bytes: its place in the tail, and the header of its entry in the journal's
+/// block. A batch of one small record weighs half of it.
+pub const BATCH_OVERHEAD_BYTES: u64 = (size_of::<TailBatch>() + ENTRY_HEADER_BYTES) as u64;
+
 impl TailBatch {
+    /// What it takes in memory.
+    pub fn held_bytes(&self) -> u64 {
+        self.bytes.len() as u64 + BATCH_OVERHEAD_BYTES
+    }
+
     /// Position behind its last byte.
     pub fn end(&self) -> u32 {
         self.position + self.bytes.len() as u32
@@ -36,7 +46,7 @@ impl TailBatch {
 #[derive(Debug, Default)]
 pub struct Tail {
     batches: VecDeque<TailBatch>,
-    bytes: u64,
+    held_bytes: u64,
 }
 
 impl Tail {
@@ -45,7 +55,7 @@ impl Tail {
         if let Some(last) = self.batches.back() {
             assert_eq!(last.next_offset, batch.base_offset, "the tail has no gaps");
         }
-        self.bytes += batch.bytes.len() as u64;
+        self.held_bytes += batch.held_bytes();
         self.batches.push_back(batch);
     }
 
@@ -54,9 +64,9 @@ impl Tail {
         self.batches.front().map(|batch| batch.base_offset)
     }
 
-    /// Bytes of batches held.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    /// What its batches take in memory.
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
     }
 
     /// All batches, oldest first.
@@ -126,12 +136,15 @@ impl Tail {
 
     /// Drops batches from the front as long as `may_go` says so.
     pub fn evict(&mut self, mut may_go: impl FnMut(&TailBatch) -> bool) {
-        while let Some(batch) = self.batches.front() {
-            if !may_go(batch) {
-                return;
-            }
-            self.bytes -= batch.bytes.len() as u64;
+        while let Some(batch) = self.batches.front()
+            && may_go(batch)
+        {
+            self.held_bytes -= batch.held_bytes();
             self.batches.pop_front();
+        }
+        // Thousands of logs each keep room for what they once held otherwise.
+        if self.batches.capacity() > 4 * self.batches.len().max(4) {
+            self.batches.shrink_to(2 * self.batches.len());
         }
     }
 
@@ -141,7 +154,7 @@ impl Tail {
             if batch.next_offset <= offset {
                 return;
             }
-            self.bytes -= batch.bytes.len() as u64;
+            self.held_bytes -= batch.held_bytes();
             self.batches.pop_back();
         }
     }

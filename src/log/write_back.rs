@@ -24,8 +24,15 @@ use crate::io::{Error, ErrorKind, Result};
 use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
 
-/// The largest single write, in bytes.
-const WRITE_BYTES_MAX: u32 = 1 << 20;
+/// The largest single write, in bytes: while there is time, and while appends press. A commit of the moment waits for the write
+/// before it, and its flush for all that was written since the last one.
+const WRITE_BYTES_MAX: u32 = 128 << 10;
+const PRESSED_WRITE_BYTES_MAX: u32 = 1 << 20;
+/// While there is time, write-back rests after each write for so many times what it took.
+const REST: u32 = 3;
+/// Of the logs that lack as much as this, one is written at a time: more of them gain nothing that anybody waits for, and each
+/// is in the way of the commits that somebody does wait for.
+const LARGE_BYTES: u64 = 1 << 20;
 /// Checkpoint records are made durable when this many, or that many bytes, are collected.
 const RECORDS_MAX: usize = 512;
 const RECORDS_BYTES_MAX: usize = 8 << 20;
@@ -207,6 +214,8 @@ async fn complete(
 
 /// Writes one log back; what is left to do is the checkpoint.
 async fn write_back(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Option<Pending>> {
+    let large = log.state().dirty_bytes() >= LARGE_BYTES;
+    let _alone = if large { Some(log.context.large_write_backs.enter().await) } else { None };
     log.state_mut().held = true;
     let result = write_back_held(log, thoroughness).await;
     log.state_mut().held = false;
@@ -457,7 +466,9 @@ async fn write_range(log: &Rc<Log>, file: &File, range: DirtyRange) -> Result<()
     let io = &log.context.io;
     let mut at = block_floor(range.start);
     while at < range.end {
-        let until = range.end.min(at.saturating_add(WRITE_BYTES_MAX));
+        let pressed = log.context.is_pressed();
+        let bytes_max = if pressed { PRESSED_WRITE_BYTES_MAX } else { WRITE_BYTES_MAX };
+        let until = range.end.min(at.saturating_add(bytes_max));
         let count = (until - at) as usize;
         let padded = count.next_multiple_of(BLOCK_ALIGN);
         let Some(mut block) = io.pool().block_unlimited(padded, Use::Staging) else {
@@ -467,9 +478,13 @@ async fn write_range(log: &Rc<Log>, file: &File, range: DirtyRange) -> Result<()
         block[count..padded].fill(0);
         let mut slices = Slices::new();
         slices.push(block.into_slice(padded));
+        let started = io.now();
         file.write_at(io, u64::from(at), slices, false).await?;
         log.context.counters.borrow_mut().written_back_bytes += padded as u64;
         at = until;
+        if !pressed && at < range.end {
+            io.sleep(REST * io.now().since(started)).await;
+        }
     }
     Ok(())
 }

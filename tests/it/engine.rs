@@ -260,3 +260,42 @@ fn one_seed_is_one_run_of_the_engine() {
     assert_eq!(run(1), run(1));
     assert_ne!(run(1).0, run(2).0);
 }
+
+/// Appends large batches with a small one now and then; gives the most that the tail took, and the passes of write-back.
+async fn append_large(io: Handle, result: Rc<RefCell<Option<(u64, u64)>>>) {
+    let config = StorageConfig {
+        journal_bytes: 64 << 20,
+        journal_file_bytes: 8 << 20,
+        write_back_bytes: 2 << 20,
+        write_back_interval: Duration::from_secs(3600),
+        tail_bytes_max: 2 << 20,
+        ..config()
+    };
+    let shards = open_as(&io, config).await;
+    let settings = ShardSettings { segment_bytes: 1 << 30, ..ShardSettings::default() };
+    shards.open(partition(0), "topic-0", settings, 0);
+    let shard = shards.get(partition(0)).expect("it was just opened");
+    let mut peak = 0;
+    for number in 0..400 {
+        let value = vec![7; if number % 50 == 49 { 100 } else { 64 << 10 }];
+        let mut builder = BatchBuilder::new();
+        builder.append(io.wall_ms(), None, Some(&value), &[]);
+        shard.append(&builder.build(0), Acks::All).await.expect("an acknowledgement");
+        peak = peak.max(shards.stats().tail_bytes);
+    }
+    *result.borrow_mut() = Some((peak, shards.stats().write_backs));
+}
+
+#[test]
+fn large_batches_leave_memory_though_small_ones_between_them_hold_them_back() {
+    let mut world = World::new(1);
+    let machine = world.machine(&MachineConfig::default());
+    let result = Rc::new(RefCell::new(None));
+    let shared = Rc::clone(&result);
+    world.client(machine, move |io| append_large(io, Rc::clone(&shared)));
+    assert!(world.run_until(Duration::from_secs(600), |_| result.borrow().is_some()), "it ends");
+    let (peak, passes) = result.borrow().expect("it has ended");
+    // The tail's bound, what may lie behind it before a pass, and half a bound until it is looked at; 25 MiB were appended.
+    assert!(peak <= (2 + 2 + 1) * (1 << 20) + (512 << 10), "{peak} bytes in memory");
+    assert!((1..=20).contains(&passes), "{passes} passes");
+}

@@ -71,6 +71,6 @@ fn default(key: &Key) -> String {
         DefaultValue::Cores => "the number of cores".to_owned(),
         DefaultValue::HalfOfMemory => "half of the machine's memory".to_owned(),
         DefaultValue::UpTo { text, of, divisor } => format!("{text}, at most {of} / {divisor}"),
-        DefaultValue::TailShare => "a quarter of memory, at most 64 MiB, divided among the reactors".to_owned(),
+        DefaultValue::TailShare => "a quarter of memory, at most 32 MiB, divided among the reactors".to_owned(),
     }
 }

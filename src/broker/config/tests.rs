@@ -44,7 +44,7 @@ fn without_a_file_the_defaults_hold() {
     let storage = &config.storage;
     assert_eq!((storage.journal_bytes, storage.journal_file_bytes), (GIB, 64 * MIB));
     assert_eq!((storage.groups_in_flight_max, storage.group_bytes_max), (4, MIB as u32));
-    assert_eq!(storage.direct_run_bytes_min, (128 * KIB) as u32);
+    assert_eq!(storage.direct_run_bytes_min, (32 * KIB) as u32);
     assert_eq!(storage.write_back_interval, Duration::from_secs(10));
     assert_eq!((storage.disk_reserve_bytes, storage.tail_bytes_max), (GIB, 16 * MIB));
     assert_eq!((config.request_bytes_max, config.connection_idle_max), (100 * MIB, Duration::from_secs(600)));
@@ -60,10 +60,10 @@ fn defaults_follow_the_machine_within_bounds() {
         (config.reactors, config.memory_bytes, config.storage.tail_bytes_max)
     };
     assert_eq!(load(0, 0), (1, 64 * MIB, 16 * MIB));
-    assert_eq!(load(2, 4 * GIB + 4097), (2, 2 * GIB, 32 * MIB));
+    assert_eq!(load(2, 4 * GIB + 4097), (2, 2 * GIB, 16 * MIB));
     assert_eq!(load(1, 256 * MIB), (1, 128 * MIB, 32 * MIB));
     let config = good("memory = \"1 GiB\"\n[reactors]\ncount = 2\n");
-    assert_eq!(config.storage.tail_bytes_max, 32 * MIB);
+    assert_eq!(config.storage.tail_bytes_max, 16 * MIB);
 }
 
 #[test]

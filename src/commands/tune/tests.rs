@@ -18,7 +18,7 @@ fn device(fixed_us: f64, per_mib_us: f64, together: usize) -> Vec<Figure> {
 #[test]
 fn a_fast_device_takes_small_runs_and_few_groups() {
     let settings = Settings::from(&device(2.0, 300.0, 8));
-    assert_eq!((settings.groups_in_flight_max, settings.direct_run_bytes_min), (2, 128 * KIB));
+    assert_eq!((settings.groups_in_flight_max, settings.direct_run_bytes_min), (2, 32 * KIB));
     assert_eq!(settings.group_bytes_max, 256 * KIB);
 }
 

@@ -120,9 +120,12 @@ fn stream_socket(family: libc::c_int) -> Result<RawFd> {
 }
 
 fn set_flag(fd: RawFd, level: libc::c_int, name: libc::c_int) -> Result<()> {
-    let on: libc::c_int = 1;
+    set_option(fd, level, name, 1)
+}
+
+fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> Result<()> {
     // SAFETY: the option's value is an int of the stated size.
-    let set = unsafe { libc::setsockopt(fd, level, name, (&raw const on).cast(), size_of::<libc::c_int>() as u32) };
+    let set = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size_of::<libc::c_int>() as u32) };
     checked(set).map(drop)
 }
 
@@ -234,8 +237,14 @@ fn bind_and_listen(fd: RawFd, address: &SocketAddress, backlog: u32) -> Result<(
     checked(unsafe { libc::listen(fd, libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX)) }).map(drop)
 }
 
+/// Bytes of replies that the kernel takes of a connection ahead of its peer: Kafka's default of `socket.send.buffer.bytes`. Left
+/// to the kernel the buffer grows to megabytes, and bytes that leave the cache before the peer takes them cost both sides dear.
+const SEND_BUFFER_BYTES: libc::c_int = 102_400;
+
 fn listen_tcp(fd: RawFd, address: &SocketAddr, backlog: u32) -> Result<()> {
     set_flag(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
+    // Accepted connections inherit it.
+    set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, SEND_BUFFER_BYTES)?;
     bind_and_listen(fd, &socket_address(address), backlog)
 }
 
