@@ -18,6 +18,7 @@ use super::message::{Ask, Message};
 use super::refusal::RefusalLog;
 use super::route::{self, CONTROLLER_REACTOR};
 use super::stats::Counters;
+use super::transmit::Staging;
 use crate::base::time::{Duration, Instant};
 use crate::io::Handle;
 use crate::io::mesh::Mesh;
@@ -47,6 +48,8 @@ pub struct Broker {
     pub calls: Calls,
     /// The connections read here.
     pub connections: RefCell<Slab<Rc<Connection>>>,
+    /// Where replies lie while they are sent.
+    pub(super) reply_staging: RefCell<Staging>,
     /// The fetch sessions made here.
     pub sessions: RefCell<Sessions>,
     /// What is counted here.

@@ -2,9 +2,15 @@
 //!
 //! A slot is reserved when a request is read and filled when its reply is ready, in any order. The writer takes every
 //! leading filled slot at once, so that replies which became ready together leave in one send.
+//!
+//! A request is either worked on by a task of its own, which fills the slot, or there is nothing left to do for it but to
+//! wait: then the slot holds what it waits for ([`ReplyRing::follow`]), and the writer looks when the slot's turn has
+//! come. So a small produce request costs neither a task nor a wake of its own.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use smallvec::SmallVec;
@@ -71,8 +77,15 @@ pub enum Outcome {
 /// Names a slot of one ring; rises by one a request.
 pub type SlotId = u64;
 
+/// The outcome of a request for which nothing is left to do but to wait.
+pub type Following = Pin<Box<dyn Future<Output = Outcome>>>;
+
 enum Slot {
+    /// Somebody works on it.
     Waiting { request_bytes: u64, handler: Option<Waker> },
+    /// Nobody does; `None` while it is being looked at.
+    Following { request_bytes: u64, reply: Option<Following> },
+    /// Ready.
     Filled(Outcome),
 }
 
@@ -119,6 +132,20 @@ impl State {
     fn is_ready(&self) -> bool {
         matches!(self.slots.front(), Some(Slot::Filled(_)))
     }
+
+    /// Fills the slot; false when it is gone, because the ring was closed.
+    fn fill(&mut self, id: SlotId, outcome: Outcome) -> bool {
+        let bytes = if let Outcome::Reply(reply) = &outcome { reply.bytes() } else { 0 };
+        let Some(slot) = self.slot(id) else { return false };
+        let request_bytes = match *slot {
+            Slot::Waiting { request_bytes, .. } | Slot::Following { request_bytes, .. } => request_bytes,
+            Slot::Filled(_) => unreachable!("a slot is filled once"),
+        };
+        *slot = Slot::Filled(outcome);
+        self.unsent_bytes += bytes;
+        self.request_bytes -= request_bytes;
+        true
+    }
 }
 
 impl ReplyRing {
@@ -157,17 +184,55 @@ impl ReplyRing {
     pub fn fill(&self, id: SlotId, outcome: Outcome) {
         let (writer, reader) = {
             let mut state = self.state.borrow_mut();
-            let bytes = if let Outcome::Reply(reply) = &outcome { reply.bytes() } else { 0 };
-            let Some(slot) = state.slot(id) else { return };
-            let Slot::Waiting { request_bytes, .. } = *slot else { unreachable!("a slot is filled once") };
-            *slot = Slot::Filled(outcome);
-            state.unsent_bytes += bytes;
-            state.request_bytes -= request_bytes;
+            if !state.fill(id, outcome) {
+                return;
+            }
             let writer = if state.is_ready() { state.writer.take() } else { None };
             (writer, if state.has_room(0, self.request_bytes_max) { state.reader.take() } else { None })
         };
         wake(writer);
         wake(reader);
+    }
+
+    /// Fills a slot with what `reply` resolves to, once everything before it has left. Until then nobody polls `reply`,
+    /// so it must not need that to make progress. Without effect once the ring is closed.
+    pub fn follow(&self, id: SlotId, reply: Following) {
+        let writer = {
+            let mut state = self.state.borrow_mut();
+            let is_front = id == state.first;
+            let Some(slot) = state.slot(id) else { return };
+            let Slot::Waiting { request_bytes, .. } = *slot else { unreachable!("a slot is filled once") };
+            *slot = Slot::Following { request_bytes, reply: Some(reply) };
+            // Where the writer sleeps because there was nothing before this, `reply` is to wake it.
+            if is_front { state.writer.clone() } else { None }
+        };
+        if let Some(writer) = writer
+            && self.look(id, &mut Context::from_waker(&writer))
+        {
+            writer.wake();
+        }
+    }
+
+    /// Looks whether the slot is filled, or can be.
+    fn look(&self, id: SlotId, context: &mut Context<'_>) -> bool {
+        let taken = match self.state.borrow_mut().slot(id) {
+            Some(Slot::Filled(_)) => return true,
+            Some(Slot::Following { reply, .. }) => reply.take(),
+            Some(Slot::Waiting { .. }) | None => None,
+        };
+        let Some(mut reply) = taken else { return false };
+        // Nothing is borrowed meanwhile: whatever it does, it may do it to this ring.
+        let polled = reply.as_mut().poll(context);
+        let mut state = self.state.borrow_mut();
+        match polled {
+            Poll::Ready(outcome) => state.fill(id, outcome),
+            Poll::Pending => {
+                if let Some(Slot::Following { reply: kept, .. }) = state.slot(id) {
+                    *kept = Some(reply);
+                }
+                false
+            }
+        }
     }
 
     /// Leaves the handler's waker with its slot, so that closing reaches it. False when the ring is closed.
@@ -184,9 +249,14 @@ impl ReplyRing {
         true
     }
 
-    /// Resolves when the front slot is filled: true; false when the ring is closed or drained. One task waits.
+    /// Resolves when the front slot is filled, and those behind it as far as they can be; false when the ring is closed or
+    /// drained. One task waits.
     pub async fn ready(&self) -> bool {
         std::future::poll_fn(|context: &mut Context<'_>| {
+            let mut next = self.state.borrow().first;
+            while self.look(next, context) {
+                next += 1;
+            }
             let mut state = self.state.borrow_mut();
             if state.closed || (state.draining && state.slots.is_empty()) {
                 return Poll::Ready(false);
@@ -200,24 +270,39 @@ impl ReplyRing {
         .await
     }
 
-    /// Takes all leading filled slots, up to `bytes_max` of replies (one at least).
-    pub fn take(&self, bytes_max: u64) -> Vec<Outcome> {
-        let (taken, reader) = {
-            let mut state = self.state.borrow_mut();
-            let mut taken = Vec::new();
-            let mut bytes = 0;
-            while bytes < bytes_max && state.is_ready() {
+    /// Whether a task works on the reply that comes after those that are ready: it may be done within this turn.
+    pub fn may_grow(&self) -> bool {
+        let state = self.state.borrow();
+        let next = state.slots.iter().find(|slot| !matches!(slot, Slot::Filled(_)));
+        matches!(next, Some(Slot::Waiting { .. }))
+    }
+
+    /// Takes all leading filled slots, up to `bytes_max` of replies (one at least), and hands them to `each` until that
+    /// says `false`.
+    pub fn take(&self, bytes_max: u64, mut each: impl FnMut(Outcome) -> bool) {
+        let mut bytes = 0;
+        while bytes < bytes_max {
+            let outcome = {
+                let mut state = self.state.borrow_mut();
+                if !state.is_ready() {
+                    break;
+                }
                 let Some(Slot::Filled(outcome)) = state.slots.pop_front() else { unreachable!("ready") };
                 state.first += 1;
-                if let Outcome::Reply(reply) = &outcome {
-                    bytes += reply.bytes();
-                }
-                taken.push(outcome);
+                outcome
+            };
+            if let Outcome::Reply(reply) = &outcome {
+                bytes += reply.bytes();
             }
-            (taken, if state.has_room(0, self.request_bytes_max) { state.reader.take() } else { None })
+            if !each(outcome) {
+                break;
+            }
+        }
+        let reader = {
+            let mut state = self.state.borrow_mut();
+            if state.has_room(0, self.request_bytes_max) { state.reader.take() } else { None }
         };
         wake(reader);
-        taken
     }
 
     /// Says that `bytes` of taken replies have left.
@@ -288,13 +373,22 @@ impl ReplyRing {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::base::oneshot;
 
     fn reply(text: &str) -> Outcome {
         Outcome::Reply(Reply::encoded(text.as_bytes().to_vec()))
     }
 
-    fn texts(outcomes: Vec<Outcome>) -> Vec<String> {
+    fn take(ring: &ReplyRing, bytes_max: u64) -> Vec<String> {
+        let mut outcomes = Vec::new();
+        ring.take(bytes_max, |outcome| {
+            outcomes.push(outcome);
+            true
+        });
         let text = |outcome| match outcome {
             Outcome::Reply(reply) => match &reply.parts[0] {
                 Part::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
@@ -311,11 +405,11 @@ mod tests {
         let ring = ReplyRing::new(1 << 20);
         let (first, second, third) = (ring.reserve(10), ring.reserve(10), ring.reserve(10));
         ring.fill(second, Outcome::Nothing);
-        assert!(ring.take(100).is_empty(), "the first is not there yet");
+        assert!(take(&ring, 100).is_empty(), "the first is not there yet");
         ring.fill(first, reply("one"));
-        assert_eq!(texts(ring.take(100)), ["one", "-"]);
+        assert_eq!(take(&ring, 100), ["one", "-"]);
         ring.fill(third, reply("three"));
-        assert_eq!(texts(ring.take(100)), ["three"]);
+        assert_eq!(take(&ring, 100), ["three"]);
         ring.sent(8);
         assert!(ring.is_idle());
     }
@@ -332,12 +426,12 @@ mod tests {
             ring.reserve(1);
         }
         assert!(!ring.has_room(0));
-        assert_eq!(ring.take(1).len(), 1);
+        assert_eq!(take(&ring, 1).len(), 1);
         assert!(ring.has_room(0));
         let ring = ReplyRing::new(1 << 20);
         let slot = ring.reserve(1);
         ring.fill(slot, Outcome::Reply(Reply::encoded(vec![0; UNSENT_BYTES_MAX as usize])));
-        assert_eq!(ring.take(1).len(), 1);
+        assert_eq!(take(&ring, 1).len(), 1);
         assert!(!ring.has_room(0), "taken is not sent");
         ring.sent(UNSENT_BYTES_MAX);
         assert!(ring.has_room(0));
@@ -350,6 +444,75 @@ mod tests {
         ring.close();
         assert!(!ring.park(slot, Waker::noop()));
         ring.fill(slot, reply("late"));
-        assert!(ring.take(100).is_empty());
+        assert!(take(&ring, 100).is_empty());
+    }
+
+    /// Polls whether the ring's writer has something to send.
+    fn ready(ring: &ReplyRing) -> bool {
+        std::pin::pin!(ring.ready()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    fn following() -> (oneshot::Sender<&'static str>, Following) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Box::pin(async move { reply(receiver.await.expect("something to say")) }))
+    }
+
+    #[test]
+    fn what_is_followed_is_looked_at_when_its_turn_has_come() {
+        let ring = ReplyRing::new(1 << 20);
+        let (first, second, third) = (ring.reserve(10), ring.reserve(10), ring.reserve(10));
+        let ((say_second, to_second), (say_third, to_third)) = (following(), following());
+        ring.follow(second, to_second);
+        ring.follow(third, to_third);
+        say_third.send("three");
+        assert!(!ready(&ring) && ring.may_grow());
+        ring.fill(first, reply("one"));
+        assert!(ready(&ring) && !ring.may_grow());
+        assert_eq!(take(&ring, 100), ["one"]);
+        assert!(!ready(&ring));
+        say_second.send("two");
+        assert!(ready(&ring));
+        assert_eq!(take(&ring, 100), ["two", "three"]);
+    }
+
+    #[test]
+    fn a_sleeping_writer_is_woken_by_what_is_followed() {
+        let ring = ReplyRing::new(1 << 20);
+        let (woken, waker) = counted_waker();
+        assert!(std::pin::pin!(ring.ready()).poll(&mut Context::from_waker(&waker)).is_pending());
+        let (say, to) = following();
+        ring.follow(ring.reserve(10), to);
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        say.send("one");
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        assert!(ready(&ring));
+        assert_eq!(take(&ring, 100), ["one"]);
+        // What is ready at once wakes it at once.
+        assert!(std::pin::pin!(ring.ready()).poll(&mut Context::from_waker(&waker)).is_pending());
+        ring.follow(ring.reserve(10), Box::pin(std::future::ready(Outcome::Nothing)));
+        assert_eq!(woken.load(Ordering::Relaxed), 2);
+        assert_eq!(take(&ring, 100), ["-"]);
+    }
+
+    #[test]
+    fn closing_drops_what_is_followed() {
+        let ring = ReplyRing::new(1 << 20);
+        let (say, to) = following();
+        let slot = ring.reserve(1);
+        ring.follow(slot, to);
+        ring.close();
+        assert!(say.is_abandoned());
+    }
+
+    /// A waker that counts how often it is used.
+    fn counted_waker() -> (Arc<AtomicUsize>, Waker) {
+        struct Count(Arc<AtomicUsize>);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let count = Arc::new(AtomicUsize::new(0));
+        (Arc::clone(&count), Arc::new(Count(count)).into())
     }
 }

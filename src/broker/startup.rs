@@ -114,6 +114,7 @@ fn new_broker(io: Handle, mesh: Mesh<Message>, config: Arc<Config>, shards: Shar
         lag_times: lag::Times::default(),
         calls: Calls::default(),
         connections: RefCell::new(Slab::new()),
+        reply_staging: RefCell::default(),
         sessions: RefCell::new(Sessions::new(slots.div_ceil(reactors), FETCH_SESSION_EVICTION)),
         counters: Counters::default(),
         refusals: RefusalLog::default(),

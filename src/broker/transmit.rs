@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::broker::Broker;
 use super::connection::Connection;
 use super::reply::{Outcome, Part};
-use crate::base::block::{Appender, Slice, Use};
+use crate::base::block::{Appender, Pool, Slice, Use};
 use crate::io;
 use crate::io::file::File;
 use crate::io::op::Slices;
@@ -18,24 +20,47 @@ const SEND_BYTES_MAX: usize = 1 << 20;
 /// Slices of one send; the kernel takes 1024.
 const SEND_SLICES_MAX: usize = 256;
 
+/// Size of the blocks that encoded replies are copied to, those of several connections one behind the other.
+const STAGING_BYTES: usize = 8 << 10;
+
 /// One operation of the writer.
 enum Sending {
     Memory(Slices),
     File { file: File, at: u64, bytes: u32 },
 }
 
+/// Where encoded replies lie while they are sent: the block that is being filled, shared by the connections of a reactor.
+#[derive(Default)]
+pub(super) struct Staging(Option<Appender>);
+
+impl Staging {
+    /// A copy of `bytes` that the kernel may read; `None` when the machine has no memory.
+    fn copy(&mut self, pool: &Pool, bytes: &[u8]) -> Option<Slice> {
+        if self.0.as_ref().is_none_or(|staging| staging.room() < bytes.len()) {
+            // Outside the pool's limit: the rings bound the bytes of their connections' replies.
+            let block = pool.block_unlimited(bytes.len().max(STAGING_BYTES), Use::Reply)?;
+            self.0 = Some(block.into_appender());
+        }
+        let staging = self.0.as_mut()?;
+        staging.reserve(bytes.len()).copy_from_slice(bytes);
+        Some(staging.share(bytes.len()))
+    }
+}
+
 /// Sends the replies of a connection until it ends.
 pub(super) async fn write(broker: Rc<Broker>, connection: Rc<Connection>) {
+    let _emptied = EmptiedAtEnd(&connection);
     while connection.ring.ready().await {
-        // Replies that become ready in the same turn leave in the same send.
-        broker.io.turn_end().await;
-        let round = Round::of(&broker, connection.ring.take(ROUND_BYTES_MAX));
+        if connection.ring.may_grow() {
+            // Replies that become ready in the same turn leave in the same send.
+            broker.io.turn_end().await;
+        }
+        let round = Round::of(&broker, &connection);
         let bytes = round.bytes;
-        let closing = round.closing.clone();
         let sent = send(&broker, &connection, round.sendings).await;
         connection.ring.sent(bytes);
         broker.counters.bytes_out.add(bytes);
-        match (sent, closing) {
+        match (sent, round.closing) {
             (Ok(()), None) => {}
             (Ok(()), Some(reason)) => {
                 let line = || format!("closed the connection of {}: {reason}", connection.peer_name());
@@ -51,7 +76,16 @@ pub(super) async fn write(broker: Rc<Broker>, connection: Rc<Connection>) {
     connection.close(&broker);
 }
 
-async fn send(broker: &Broker, connection: &Connection, sendings: Vec<Sending>) -> io::Result<()> {
+/// Empties the ring when the writer ends, however it ends: what the ring follows may hold the connection.
+struct EmptiedAtEnd<'a>(&'a Connection);
+
+impl Drop for EmptiedAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.ring.close();
+    }
+}
+
+async fn send(broker: &Broker, connection: &Connection, sendings: Sendings) -> io::Result<()> {
     let last = sendings.len().saturating_sub(1);
     for (number, sending) in sendings.into_iter().enumerate() {
         let more = number < last;
@@ -67,66 +101,52 @@ async fn send(broker: &Broker, connection: &Connection, sendings: Vec<Sending>) 
     Ok(())
 }
 
+type Sendings = SmallVec<[Sending; 1]>;
+
 /// The sends of some replies.
+#[derive(Default)]
 struct Round {
-    sendings: Vec<Sending>,
+    sendings: Sendings,
     /// The memory send that is being put together.
     open: Slices,
     open_bytes: usize,
-    staging: Option<Appender>,
     bytes: u64,
     closing: Option<String>,
 }
 
 impl Round {
-    fn of(broker: &Broker, outcomes: Vec<Outcome>) -> Round {
-        let staged: usize = outcomes.iter().map(staged_bytes).sum();
-        let mut round = Round {
-            sendings: Vec::new(),
-            open: Slices::new(),
-            open_bytes: 0,
-            staging: None,
-            bytes: outcomes
-                .iter()
-                .map(|outcome| if let Outcome::Reply(reply) = outcome { reply.bytes() } else { 0 })
-                .sum(),
-            closing: None,
-        };
-        if staged > 0 {
-            // Outside the pool's limit: the ring bounds the bytes of a connection's replies.
-            match broker.io.pool().block_unlimited(staged, Use::Reply) {
-                Some(block) => round.staging = Some(block.into_appender()),
-                None => {
-                    round.closing = Some("the machine has no memory for its replies".to_owned());
-                    return round;
-                }
-            }
-        }
-        for outcome in outcomes {
+    /// Takes what is ready in the connection's ring.
+    fn of(broker: &Broker, connection: &Connection) -> Round {
+        let mut round = Round::default();
+        connection.ring.take(ROUND_BYTES_MAX, |outcome| {
             match outcome {
-                Outcome::Reply(reply) => reply.parts.into_iter().for_each(|part| round.add(part)),
-                Outcome::Nothing => {}
-                Outcome::Close(reason) => {
-                    round.closing = Some(reason);
-                    break;
+                Outcome::Reply(reply) => {
+                    round.bytes += reply.bytes();
+                    reply.parts.into_iter().all(|part| round.add(broker, part));
                 }
+                Outcome::Nothing => {}
+                Outcome::Close(reason) => round.closing = Some(reason),
             }
-        }
+            round.closing.is_none()
+        });
         round.seal();
         round
     }
 
-    fn add(&mut self, part: Part) {
+    /// Adds a part; false when nothing can be added any more.
+    fn add(&mut self, broker: &Broker, part: Part) -> bool {
         match part {
             Part::Bytes(bytes) => {
-                let Some(staging) = &mut self.staging else { unreachable!("sized for all encoded bytes") };
-                staging.reserve(bytes.len())[..bytes.len()].copy_from_slice(&bytes);
-                let slice = staging.share(bytes.len());
-                self.add_slice(slice);
+                let copy = broker.reply_staging.borrow_mut().copy(broker.io.pool(), &bytes);
+                match copy {
+                    Some(slice) => self.add_slice(slice),
+                    None => self.closing = Some("the machine has no memory for its replies".to_owned()),
+                }
             }
             Part::Piece(Piece::Memory(slice)) => self.add_slice(slice),
             Part::Piece(Piece::File { file, at, bytes }) => self.add_file(&file, at, bytes),
         }
+        self.closing.is_none()
     }
 
     fn add_slice(&mut self, slice: Slice) {
@@ -163,10 +183,4 @@ impl Round {
             self.sendings.push(Sending::Memory(slices));
         }
     }
-}
-
-fn staged_bytes(outcome: &Outcome) -> usize {
-    let Outcome::Reply(reply) = outcome else { return 0 };
-    let bytes = |part: &Part| if let Part::Bytes(bytes) = part { bytes.len() } else { 0 };
-    reply.parts.iter().map(bytes).sum()
 }

@@ -140,6 +140,8 @@ pub enum Urgency {
 /// After this long without an append an empty group is written, which tells recovery that the groups before it were
 /// durable: damage to them is then never taken for a torn end.
 const WITNESS_AFTER: Duration = Duration::from_millis(50);
+/// Of the logs that a group touches, those touched last are looked through before one is noted again.
+const TOUCHED_LOOKED_AT: usize = 8;
 /// Bytes kept free in a group for the rest of one open run: an entry's header and less than a block.
 const RUN_REST_BYTES: usize = ENTRY_HEADER_BYTES + BLOCK_ALIGN;
 
@@ -268,9 +270,10 @@ impl Journal {
     pub fn touch(&self, log: &Rc<Log>, end: Offset, urgency: Urgency) {
         let state = &mut *self.inner.state.borrow_mut();
         let open = state.open.as_mut().expect("something was staged");
-        match open.touched.last_mut() {
-            Some((last, offset)) if Rc::ptr_eq(last, log) => *offset = end,
-            _ => open.touched.push((Rc::clone(log), end)),
+        let mut latest = open.touched.iter_mut().rev().take(TOUCHED_LOOKED_AT);
+        match latest.find(|(other, _)| Rc::ptr_eq(other, log)) {
+            Some((_, offset)) => *offset = end,
+            None => open.touched.push((Rc::clone(log), end)),
         }
         open.lazy_until = match (urgency, open.lazy_until) {
             (Urgency::Within(time), Some(until)) => Some(until.min(self.inner.io.now() + time)),

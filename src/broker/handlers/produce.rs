@@ -5,7 +5,6 @@ use std::rc::Rc;
 use super::init_producer_id::client;
 use crate::broker::broker::{Broker, Unreachable, find_topic};
 use crate::broker::calls::Call;
-use crate::broker::connection;
 use crate::broker::dispatch::{Origin, Request, Started, encoded};
 use crate::broker::message::{Answer, Ask, Produce, Transactional};
 use crate::broker::reply::Outcome;
@@ -27,7 +26,7 @@ const ADMIN_CLIENT_ID: &str = "__admin_client";
 
 /// Places a request's batches in their logs, now and in order, and answers when they are acknowledged.
 pub fn start(started: Started, request: Request) {
-    let (broker, connection) = (Rc::clone(&request.origin.broker), Rc::clone(&request.origin.connection));
+    let connection = Rc::clone(&request.origin.connection);
     let placed = match decode_request(request.origin.version, &request.frame, request.body_at) {
         Ok(decoded) => place(&request, &decoded),
         Err(error) => return connection.ring.fill(started.slot, Outcome::Close(format!("Produce: {error}"))),
@@ -35,12 +34,14 @@ pub fn start(started: Started, request: Request) {
     // From here on nothing needs the frame: the log has its copy, and other reactors hold their own slices.
     let Request { origin, frame, .. } = request;
     drop(frame);
-    connection::run(&broker, &connection, started.slot, async move {
+    let slot = started.slot;
+    let acknowledged = async move {
         let done = placed.acknowledged(&origin.broker).await;
         started.count(&origin.broker, origin.key);
         done.log_refusals(&origin);
         done.outcome(&origin)
-    });
+    };
+    connection.ring.follow(slot, Box::pin(acknowledged));
 }
 
 /// A request whose batches are placed.
