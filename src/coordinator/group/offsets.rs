@@ -33,8 +33,6 @@ const NO_OFFSET: Offset = -1;
 const DEFAULT_RETENTION: i64 = -1;
 /// Bytes of records that one commit may make.
 const COMMIT_BYTES_MAX: usize = DECISION_BYTES_MAX as usize - (64 << 10);
-/// Bytes of a record beside its key and value: lengths, attributes, time, offset, no headers.
-const RECORD_OVERHEAD_BYTES: usize = 24;
 /// Offsets that one look for expired ones forgets at most, so that one decision stays one batch of bearable size.
 const EXPIRED_PER_LOOK_MAX: usize = 10_000;
 
@@ -357,7 +355,7 @@ impl Commits<'_> {
             return ErrorCode::InvalidCommitOffsetSize;
         }
         let record = OffsetKey { group: self.group, topic, partition: commit.partition }.commit(&committed);
-        self.bytes += RECORD_OVERHEAD_BYTES + record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+        self.bytes += record.bytes();
         self.records.push(record);
         ErrorCode::None
     }

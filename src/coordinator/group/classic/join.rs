@@ -246,7 +246,7 @@ impl ClassicGroup {
         let (version, to) = (join.caller.api_version, join.to);
         self.update_waiting(context, new_id, join);
         match self.state {
-            ClassicState::Stable if self.select_protocol() == self.protocol => {
+            ClassicState::Stable if self.select_protocol() == self.protocol && self.fits_a_record() => {
                 if let Some(member) = self.members.get_mut(new_id) {
                     member.waiting_join = None;
                 }

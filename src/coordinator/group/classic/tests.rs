@@ -391,6 +391,21 @@ fn an_assignment_beyond_what_a_record_takes_is_refused() {
 }
 
 #[test]
+fn a_static_member_that_comes_back_with_more_than_the_record_takes_has_the_group_rebalance() {
+    let mut broker = Fixture::new();
+    let to = broker.join(&Joins { instance: Some("one"), ..Joins::default() });
+    broker.pass_ms(DELAY_MS);
+    let id = broker.joined(to).member_id.to_string();
+    let assigned = vec![0; super::sync::GROUP_RECORD_BYTES_MAX - 1000];
+    let to = broker.sync(&id, 1, &[(&id, &assigned)]);
+    assert_eq!(broker.synced(to).error_code, 0);
+    let more = vec![("range", vec![0; 2000])];
+    let to = broker.join(&Joins { instance: Some("one"), protocols: more, ..Joins::default() });
+    assert_eq!(broker.joined(to).generation_id, 2);
+    assert_eq!(broker.state(), ClassicState::CompletingRebalance);
+}
+
+#[test]
 fn a_request_that_is_sent_again_does_not_leave_the_first_without_an_answer() {
     let mut broker = Fixture::new();
     let (id, first) = broker.come(&Joins::default());

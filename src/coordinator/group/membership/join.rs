@@ -158,6 +158,7 @@ fn join_downgrading(
     let former = replaced.iter().find_map(|id| group.members.get(id));
     let target = former.map(|former| group.target(&former.id)).unwrap_or_default();
     let records = migration::downgrade(group, replaced, Some((member, &target)), situation)?;
+    check_size(&records)?;
     let is_behind = group.target_epoch.epoch < group.epoch;
     let differs = former.is_some_and(|former| former.told.topics != member.told.topics || former.regex().is_some());
     let response = JoinGroupResponse::default()
