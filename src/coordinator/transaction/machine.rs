@@ -135,7 +135,7 @@ impl Default for TransactionConfig {
 pub struct TransactionMachine {
     pub(super) config: TransactionConfig,
     pub(super) entries: BTreeMap<String, Entry>,
-    /// When open transactions may have taken too long. Not every one of these still stands when its time comes.
+    /// When open transactions may have taken too long, one for each transactional id at most: each entry's `times_out`.
     pub(super) timeouts: BTreeSet<(Instant, String)>,
     pub(super) expiry_at: Option<Instant>,
     /// Who wants the next markers.
