@@ -154,6 +154,16 @@ fn timeouts_out_of_bounds_and_bad_ids_are_refused() {
     let large = vec![("range", vec![0; super::join::MEMBER_METADATA_BYTES_MAX])];
     let code = refused(&mut broker, Joins { protocols: large, ..Joins::default() });
     assert_eq!(code, ErrorCode::InvalidRequest);
+    let long = "x".repeat(40_000);
+    let code = refused(&mut broker, Joins { group: &long, ..Joins::default() });
+    assert_eq!(code, ErrorCode::InvalidGroupId);
+    for named in [
+        Joins { instance: Some(&long), ..Joins::default() },
+        Joins { kind: &long, ..Joins::default() },
+        Joins { protocols: vec![(&long, Vec::new())], ..Joins::default() },
+    ] {
+        assert_eq!(refused(&mut broker, named), ErrorCode::InvalidRequest);
+    }
     assert!(broker.groups.is_empty(), "nothing is kept of who was refused");
     assert!(broker.log.is_empty());
 }
