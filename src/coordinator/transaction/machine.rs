@@ -13,7 +13,7 @@ use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::ids::{ProducerEpoch, ProducerId};
 
 /// What a coordinator of transactions is asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Input {
     /// Who stands for a transactional id from now on (InitProducerId).
     Begin(Begin),

@@ -77,7 +77,7 @@ fn leave_consumer(
                     bytes += group.removal_bytes(member);
                     if bytes > RECORDS_BYTES_MAX {
                         // More than one decision may write: the client is to ask again for those that are left.
-                        responses.push(response(identity, Some(ErrorCode::CoordinatorLoadInProgress)));
+                        responses.push(response(identity, Some(ErrorCode::CoordinatorNotAvailable)));
                         continue;
                     }
                 }
