@@ -21,6 +21,8 @@ pub const INITIAL_EPOCH: i32 = 0;
 pub const FINAL_EPOCH: i32 = -1;
 /// Partitions that one session may hold; a client that asks for more is served without a session.
 const SESSION_PARTITIONS_MAX: usize = 100_000;
+/// Partitions that the sessions of one reactor may hold together, at about 200 bytes each: 80 MB.
+const PARTITIONS_MAX: usize = 4 * SESSION_PARTITIONS_MAX;
 /// How often a fresh session id is drawn before a client goes without a session.
 const ID_DRAWS_MAX: u32 = 8;
 
@@ -170,7 +172,11 @@ impl Sessions {
 
     /// Sessions there are, partitions they hold and how many were evicted.
     pub fn counts(&self) -> (usize, usize, u64) {
-        (self.sessions.len(), self.sessions.values().map(|session| session.entries.len()).sum(), self.evicted)
+        (self.sessions.len(), self.partitions(), self.evicted)
+    }
+
+    fn partitions(&self) -> usize {
+        self.sessions.values().map(|session| session.entries.len()).sum()
     }
 
     /// Takes in a request's session part.
@@ -194,10 +200,13 @@ impl Sessions {
         let session = self.continued(id, epoch, with_ids)?;
         session.epoch = next_epoch(epoch);
         session.last_used = now;
+        let before = session.entries.len();
         wanted.into_iter().for_each(|wanted| session.put(wanted));
         forgotten.iter().for_each(|key| session.forget(key));
         let partitions: Vec<Wanted> = session.entries.values().map(|entry| entry.wanted.clone()).collect();
-        if partitions.is_empty() {
+        let is_too_large = partitions.len() > SESSION_PARTITIONS_MAX
+            || (partitions.len() > before && self.partitions() > PARTITIONS_MAX);
+        if partitions.is_empty() || is_too_large {
             self.sessions.remove(&id);
             return Ok(Plan { partitions, kind: Kind::Sessionless });
         }
@@ -281,7 +290,8 @@ impl Sessions {
     /// Makes room for a session of `partitions`: one long unused gives way, or else the smallest one of some age that is
     /// smaller than the new one (sessions save most where they are large).
     fn make_room(&mut self, now: Instant, partitions: usize) -> bool {
-        if self.sessions.len() < self.slots {
+        let needed = self.partitions() + partitions;
+        if self.sessions.len() < self.slots && needed <= PARTITIONS_MAX {
             return true;
         }
         let unused = |session: &Session| now.since(session.last_used) > self.eviction;
@@ -292,7 +302,10 @@ impl Sessions {
             let smaller = self.sessions.iter().filter(|(_, session)| old_and_smaller(session));
             smaller.min_by_key(|(id, session)| (session.entries.len(), **id))
         });
-        let Some(victim) = victim.map(|(id, _)| *id) else { return false };
+        let Some((victim, freed)) = victim.map(|(id, session)| (*id, session.entries.len())) else { return false };
+        if needed - freed > PARTITIONS_MAX {
+            return false;
+        }
         self.sessions.remove(&victim);
         self.evicted += 1;
         true
@@ -400,5 +413,25 @@ mod tests {
         assert_eq!(make(&mut sessions, at(131), 3, 5), 5, "the one of a single partition gives way");
         assert_eq!(make(&mut sessions, at(300), 1, 6), 6, "unused for two minutes");
         assert_eq!(sessions.counts(), (2, 4, 2));
+    }
+
+    #[test]
+    fn all_sessions_together_hold_so_many_partitions() {
+        let mut sessions = Sessions::new(10, EVICTION);
+        let largest = SESSION_PARTITIONS_MAX as i32;
+        for id in 1..=3 {
+            assert_eq!(make(&mut sessions, at(0), largest, id), id as i32);
+        }
+        assert_eq!(make(&mut sessions, at(0), largest - 1, 4), 4);
+        assert_eq!(make(&mut sessions, at(1), 2, 5), NO_SESSION);
+        assert_eq!(make(&mut sessions, at(1), 1, 5), 5, "the last one that there is room for");
+        // A session that grows ends, and its client is served without.
+        let plan = sessions.begin(at(2), (5, 1), false, vec![wanted(7, 0)], &[]).unwrap();
+        assert_eq!((plan.partitions.len(), plan.kind), (2, Kind::Sessionless));
+        assert_eq!(sessions.counts().0, 4);
+        // One long unused gives way here too, if that is enough.
+        sessions.begin(at(130), (4, 1), false, vec![], &[]).unwrap();
+        assert_eq!(make(&mut sessions, at(130), largest, 6), 6);
+        assert_eq!(sessions.counts(), (4, 4 * SESSION_PARTITIONS_MAX - 1, 1));
     }
 }

@@ -1,6 +1,7 @@
 //! Markers: what a coordinator of transactions has decided is written into every partition of the transaction, wherever it
 //! is hosted, until all are there.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
 
@@ -13,6 +14,7 @@ use crate::coordinator::runtime::{Asked, Coordinator};
 use crate::coordinator::transaction::machine::{Input, Reply, TransactionMachine};
 use crate::coordinator::transaction::markers::Markers;
 use crate::coordinator::transaction::state::Touched;
+use crate::io::Handle;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
@@ -31,50 +33,89 @@ type TransactionCoordinator = Rc<Coordinator<TransactionMachine>>;
 
 /// Starts to write the markers of the coordinator of `partition`, if there is one here.
 pub fn start(broker: &Rc<Broker>, partition: PartitionId) {
-    if let Some(coordinator) = broker.coordinators.transaction(partition) {
-        broker.io.spawn(write_for_ever(Rc::clone(broker), partition, coordinator));
-    }
+    let Some(coordinator) = broker.coordinators.transaction(partition) else { return };
+    let is_over = {
+        let (broker, coordinator) = (Rc::clone(broker), Rc::clone(&coordinator));
+        move || {
+            let current = broker.coordinators.transaction(partition);
+            broker.is_stopping() || !current.is_some_and(|current| Rc::ptr_eq(&current, &coordinator))
+        }
+    };
+    let writing = Rc::clone(broker);
+    let attempt =
+        async move |markers: &Markers, left: Vec<Touched>| write_once(&writing, partition, markers, left).await;
+    broker.io.spawn(deliver(broker.io.clone(), coordinator, is_over, attempt));
 }
 
-/// Takes markers from the coordinator as they are decided, until it is gone.
-async fn write_for_ever(broker: Rc<Broker>, partition: PartitionId, coordinator: TransactionCoordinator) {
+/// The delivery of one coordinator's markers.
+struct Delivery<Over, Attempt> {
+    io: Handle,
+    coordinator: TransactionCoordinator,
+    is_over: Over,
+    attempt: Attempt,
+    /// How often the coordinator was found to be no longer loaded.
+    losses: Cell<u64>,
+}
+
+/// Takes markers from the coordinator as they are decided and writes those of each transaction by itself, until `is_over`.
+/// `attempt` tries to write the markers of a transaction in the partitions given, and gives back those that still need theirs.
+pub async fn deliver<Over, Attempt>(io: Handle, coordinator: TransactionCoordinator, is_over: Over, attempt: Attempt)
+where
+    Over: Fn() -> bool + 'static,
+    Attempt: AsyncFn(&Markers, Vec<Touched>) -> Vec<Touched> + 'static,
+{
+    let delivery = Rc::new(Delivery { io, coordinator, is_over, attempt, losses: Cell::new(0) });
     loop {
-        match coordinator.ask(Input::TakeMarkers).await {
+        match delivery.coordinator.ask_from_within(Input::TakeMarkers).await {
             Ok(Reply::Markers(taken)) => {
                 for markers in taken {
-                    broker.io.spawn(write(Rc::clone(&broker), partition, Rc::clone(&coordinator), markers));
+                    let losses = delivery.losses.get();
+                    delivery.io.spawn(Rc::clone(&delivery).write(markers, losses));
                 }
             }
             Ok(_) => unreachable!("who takes markers is given markers"),
             Err(_) => {
-                let current = broker.coordinators.transaction(partition);
-                if broker.is_stopping() || !current.is_some_and(|current| Rc::ptr_eq(&current, &coordinator)) {
+                delivery.losses.set(delivery.losses.get() + 1);
+                if (delivery.is_over)() {
                     return;
                 }
-                broker.io.sleep(LOADING_PAUSE).await;
+                delivery.io.sleep(LOADING_PAUSE).await;
             }
         }
     }
 }
 
-/// Writes the markers of one transaction, and tells the coordinator.
-async fn write(broker: Rc<Broker>, partition: PartitionId, coordinator: TransactionCoordinator, markers: Markers) {
-    let mut left = markers.partitions.clone();
-    let mut pause = RETRY_MIN;
-    // Ends when every partition has its marker or is gone; until then the transaction holds back its consumers.
-    loop {
-        left = write_once(&broker, partition, &markers, left).await;
-        if left.is_empty() {
-            break;
+impl<Over, Attempt> Delivery<Over, Attempt>
+where
+    Over: Fn() -> bool,
+    Attempt: AsyncFn(&Markers, Vec<Touched>) -> Vec<Touched>,
+{
+    /// Writes the markers of one transaction, and tells the coordinator.
+    ///
+    /// Ends when every partition has its marker or is gone; until then the transaction holds back its consumers. Ends too when the
+    /// coordinator is loaded again, which hands out the same markers once more: of two that write them, one would come too late
+    /// and end the producer's next transaction, which may have the same epoch. All that was sent before the loss arrives before
+    /// what is sent after it, so that the last to be written are those of whoever reports them.
+    async fn write(self: Rc<Self>, markers: Markers, losses: u64) {
+        let mut left = markers.partitions.clone();
+        let mut pause = RETRY_MIN;
+        loop {
+            left = (self.attempt)(&markers, left).await;
+            if self.losses.get() != losses || (self.is_over)() {
+                return;
+            }
+            if left.is_empty() {
+                break;
+            }
+            self.io.sleep(pause).await;
+            if self.losses.get() != losses || (self.is_over)() {
+                return;
+            }
+            pause = (2 * pause).min(RETRY_MAX);
         }
-        if broker.is_stopping() {
-            return;
-        }
-        broker.io.sleep(pause).await;
-        pause = (2 * pause).min(RETRY_MAX);
+        // Refused by nothing but the loss of the coordinator.
+        let _ = self.coordinator.ask_from_within(Input::MarkersWritten(markers)).await;
     }
-    // A coordinator that was loaded again meanwhile has these markers written once more, and finds them there.
-    let _ = coordinator.ask(Input::MarkersWritten(markers)).await;
 }
 
 /// One try; gives the partitions that still need their marker.

@@ -39,8 +39,26 @@ pub struct TransactionOf {
     pub producer_epoch: ProducerEpoch,
 }
 
+impl CoordinatorRecord {
+    /// The bytes that it takes in a batch, at most.
+    pub fn bytes(&self) -> usize {
+        RECORD_OVERHEAD_BYTES + self.key.len() + self.value.as_ref().map_or(0, Vec::len)
+    }
+}
+
+/// The bytes that `records` take in a batch, at most.
+pub fn bytes_of(records: &[CoordinatorRecord]) -> usize {
+    records.iter().map(CoordinatorRecord::bytes).sum()
+}
+
+/// Bytes of a record beside its key and value: lengths, attributes, time, offset, no headers.
+const RECORD_OVERHEAD_BYTES: usize = 24;
+
 /// The largest batch that one decision's records may make, in bytes.
 pub const DECISION_BYTES_MAX: u32 = 8 << 20;
+
+/// Bytes of records with which a decision about whatever is due has done enough: what is left is due still, and the next one's.
+pub const DECISION_BYTES_ENOUGH: usize = 1 << 20;
 
 /// What a decision brings about.
 #[derive(Debug)]

@@ -132,10 +132,22 @@ impl<M: Machine> Coordinator<M> {
         coordinator
     }
 
-    /// Puts `input` to the machine, now; the reply may take until others have come.
+    /// Puts a client's `input` to the machine, now; the reply may take until others have come.
+    ///
+    /// The error says that it was not put: COORDINATOR_LOAD_IN_PROGRESS and others where the machine is not loaded,
+    /// COORDINATOR_NOT_AVAILABLE where too many wait.
     pub fn ask(&self, input: M::Input) -> Asked<M::Reply> {
+        self.put(input, WAITING_MAX)
+    }
+
+    /// As [`ask`](Coordinator::ask), for the broker's own tasks, which are few: they are not refused because many clients wait.
+    pub fn ask_from_within(&self, input: M::Input) -> Asked<M::Reply> {
+        self.put(input, usize::MAX)
+    }
+
+    fn put(&self, input: M::Input, waiting_max: usize) -> Asked<M::Reply> {
         let (sender, receiver) = oneshot::channel();
-        match self.admit() {
+        match self.admit(waiting_max) {
             Err(refusal) => sender.send(Err(refusal)),
             Ok(to) => {
                 self.state.borrow_mut().waiting.insert(to, sender);
@@ -145,12 +157,12 @@ impl<M: Machine> Coordinator<M> {
         Asked(receiver)
     }
 
-    fn admit(&self) -> Result<ReplyTo, ClientError> {
+    fn admit(&self, waiting_max: usize) -> Result<ReplyTo, ClientError> {
         let mut state = self.state.borrow_mut();
         self.check_stage(&state)?;
-        if state.waiting.len() >= WAITING_MAX {
-            let message = format!("{WAITING_MAX} requests wait for {} already: try again later", self.name);
-            return Err(ClientError::new(ErrorCode::CoordinatorLoadInProgress, message));
+        if state.waiting.len() >= waiting_max {
+            let message = format!("{waiting_max} requests wait for {} already: try again later", self.name);
+            return Err(ClientError::new(ErrorCode::CoordinatorNotAvailable, message));
         }
         state.next_reply += 1;
         Ok(ReplyTo(state.next_reply))
@@ -247,19 +259,13 @@ impl<M: Machine> Coordinator<M> {
 
     fn carry_out(&self, effects: Effects<M::Reply>) {
         let Effects { records, transaction, replies } = effects;
-        let mut append = None;
         for part in parts(&records) {
             match self.append_and_replay(part, transaction) {
-                Ok(placed) => {
-                    let earlier = append.replace(placed);
-                    if earlier.is_some() {
-                        self.hold(Held { append: earlier, release: Release::Replies(Vec::new()) });
-                    }
-                }
+                Ok(placed) => self.hold(Held { append: Some(placed), release: Release::Nothing }),
                 Err(error) => return self.fail(&error),
             }
         }
-        self.hold(Held { append, release: Release::Replies(replies) });
+        self.hold(Held { append: None, release: Release::Replies(replies) });
     }
 
     /// Appends `records` as one batch and lets the machine replay them.

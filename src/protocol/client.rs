@@ -6,7 +6,7 @@ use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, Request};
 
 use super::api::{request_header_version, response_header_version};
-use super::guard::Rest;
+use super::guard::{Limits, Rest};
 use super::message::{MessageError, decode, encode_frame, key_of};
 
 /// The frame of a request, size field and header included.
@@ -44,7 +44,7 @@ pub fn decode_response<R: Request>(version: i16, frame: &[u8]) -> Result<(i32, R
     let mut bytes = Bytes::copy_from_slice(frame);
     let header = ResponseHeader::decode(&mut bytes, response_header_version(key, version))
         .map_err(|error| MessageError { key, version, reason: error.to_string() })?;
-    let length_max = bytes.len();
-    let body = decode(key, version, &bytes, length_max, Rest::Refused)?;
+    let limits = Limits { array_length_max: bytes.len(), field_bytes_max: bytes.len() };
+    let body = decode(key, version, &bytes, limits, Rest::Refused)?;
     Ok((header.correlation_id, body))
 }

@@ -166,7 +166,7 @@ fn read_topics<'a>(reader: &mut Reader<'a>, version: i16, request: &mut FetchReq
         let topic = read_topic(reader, version >= TOPIC_IDS)?;
         let first = request.partitions.len();
         // The fields of version 4: index, offset and limit.
-        let partitions = reader.array_length(16)?;
+        let partitions = reader.partitions_length(16, first)?;
         request.partitions.reserve(partitions);
         for _ in 0..partitions {
             request.partitions.push(read_partition(reader, version)?);
@@ -213,7 +213,7 @@ fn read_forgotten<'a>(
     for _ in 0..topics {
         let topic = read_topic(reader, version >= TOPIC_IDS)?;
         let first = request.forgotten_partitions.len();
-        for _ in 0..reader.array_length(4)? {
+        for _ in 0..reader.partitions_length(4, first)? {
             request.forgotten_partitions.push(reader.i32()?);
         }
         reader.skip_tagged_fields()?;

@@ -14,12 +14,15 @@
 //! on, because nothing but lengths decides what is read next. A probe that succeeds has therefore seen no length above
 //! the bound, and a second decoding without the substitution is safe. It is needed only if something was substituted.
 //!
+//! **Compact strings** may be longer than a plain one, which Kafka refuses: what is kept of names goes into records and replies
+//! whose strings are plain. In a message without byte fields every field of so many bytes is a string, and is refused.
+//!
 //! What is left to a liar is room for as many elements as it sends bytes, a few levels deep, and never touched: a length
 //! is believed until its elements run out, and then the request is refused.
 
 use bytes::{Buf, Bytes, TryGetError};
 use kafka_protocol::protocol::Decodable;
-use kafka_protocol::protocol::buf::ByteBuf;
+use kafka_protocol::protocol::buf::{ByteBuf, NotEnoughBytesError};
 
 use super::primitives::VARINT_BYTES_MAX;
 
@@ -28,13 +31,23 @@ const TAG_MAX: usize = (1 << 14) - 1;
 /// No array, string or byte field has this length, and it is not null's -1 either.
 const IMPOSSIBLE_LENGTH: i32 = -2;
 
+/// What a message may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// No array has more elements.
+    pub array_length_max: usize,
+    /// No string or byte field has more bytes.
+    pub field_bytes_max: usize,
+}
+
 struct Guard {
     bytes: Bytes,
-    /// No array has more elements and no string or byte field more bytes.
-    length_max: usize,
+    limits: Limits,
     /// Whether numbers above the bound are substituted.
     probing: bool,
     substituted: bool,
+    /// Bytes of the field that was refused for its length.
+    too_long: Option<usize>,
 }
 
 /// Whether bytes after a message's end are an error.
@@ -47,20 +60,20 @@ pub(super) enum Rest {
     Ignored,
 }
 
-/// Decodes a message in the schema of `version` from `bytes`, with no length above `length_max`.
+/// Decodes a message in the schema of `version` from `bytes`, with nothing in it above `limits`.
 ///
 /// # Errors
 /// What was wrong, as a sentence.
-pub(super) fn decode<M: Decodable>(bytes: &Bytes, version: i16, length_max: usize, rest: Rest) -> Result<M, String> {
-    let mut guard = Guard { bytes: bytes.clone(), length_max, probing: true, substituted: false };
-    let probe = M::decode(&mut guard, version).map_err(|error| error.to_string())?;
+pub(super) fn decode<M: Decodable>(bytes: &Bytes, version: i16, limits: Limits, rest: Rest) -> Result<M, String> {
+    let mut guard = Guard { bytes: bytes.clone(), limits, probing: true, substituted: false, too_long: None };
+    let probe = M::decode(&mut guard, version).map_err(|error| guard.explained(&error))?;
     guard.finish(rest)?;
     if !guard.substituted {
         return Ok(probe);
     }
     drop(probe);
-    let mut guard = Guard { bytes: bytes.clone(), length_max, probing: false, substituted: false };
-    let message = M::decode(&mut guard, version).map_err(|error| error.to_string())?;
+    let mut guard = Guard { bytes: bytes.clone(), limits, probing: false, substituted: false, too_long: None };
+    let message = M::decode(&mut guard, version).map_err(|error| guard.explained(&error))?;
     guard.finish(rest)?;
     Ok(message)
 }
@@ -76,7 +89,15 @@ impl Guard {
 
     /// The most elements that `left` bytes can hold: no element takes less than one.
     fn bound(&self, left: usize) -> usize {
-        left.min(self.length_max)
+        left.min(self.limits.array_length_max.max(self.limits.field_bytes_max))
+    }
+
+    /// Why the decoder failed: it takes a field that was refused for one that was cut.
+    fn explained(&self, error: &dyn std::fmt::Display) -> String {
+        match self.too_long {
+            Some(bytes) => format!("a field of {bytes} bytes, {} are allowed", self.limits.field_bytes_max),
+            None => error.to_string(),
+        }
     }
 
     /// The varint at the front, and how many bytes follow it.
@@ -133,5 +154,13 @@ impl ByteBuf for Guard {
 
     fn get_bytes(&mut self, size: usize) -> Bytes {
         self.bytes.split_to(size)
+    }
+
+    fn try_get_bytes(&mut self, size: usize) -> Result<Bytes, NotEnoughBytesError> {
+        if size > self.limits.field_bytes_max {
+            self.too_long = Some(size);
+            return Err(NotEnoughBytesError);
+        }
+        if size > self.bytes.len() { Err(NotEnoughBytesError) } else { Ok(self.get_bytes(size)) }
     }
 }

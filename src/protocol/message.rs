@@ -7,8 +7,8 @@ use bytes::Bytes;
 use kafka_protocol::protocol::{Decodable, Encodable, Request};
 
 use super::api::{ApiKey, response_header_version};
-use super::guard::{self, Rest};
-use super::primitives::SIZE_FIELD_BYTES;
+use super::guard::{self, Limits, Rest};
+use super::primitives::{SIZE_FIELD_BYTES, STRING_BYTES_MAX};
 
 /// The longest body that is decoded into a generated message, in bytes. Such a message takes far more memory than its
 /// bytes (up to about forty times, when they are all empty names), and it is not counted in any pool. Produce and Fetch,
@@ -16,8 +16,10 @@ use super::primitives::SIZE_FIELD_BYTES;
 /// are below Kafka's own 1 MiB limit of a group's record.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 
-/// No array of a request has more elements, and no string or byte field more bytes, than this.
+/// No array of a request has more elements, and no byte field more bytes, than this.
 const LENGTH_MAX: usize = 1 << 20;
+/// The requests that have byte fields: what members tell of themselves, and what they are assigned. The others hold strings.
+const WITH_BYTE_FIELDS: [ApiKey; 2] = [ApiKey::JoinGroup, ApiKey::SyncGroup];
 
 /// A message that cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,17 +67,19 @@ pub fn decode_request<R: Request>(version: i16, body: &[u8]) -> Result<R, Messag
         let reason = format!("a body of {} bytes, {BODY_BYTES_MAX} are allowed: split the request", body.len());
         return Err(MessageError { key, version, reason });
     }
-    decode(key, version, &Bytes::copy_from_slice(body), LENGTH_MAX, Rest::Ignored)
+    let field_bytes_max = if WITH_BYTE_FIELDS.contains(&key) { LENGTH_MAX } else { STRING_BYTES_MAX };
+    let limits = Limits { array_length_max: LENGTH_MAX, field_bytes_max };
+    decode(key, version, &Bytes::copy_from_slice(body), limits, Rest::Ignored)
 }
 
 pub(super) fn decode<M: Decodable>(
     key: ApiKey,
     version: i16,
     body: &Bytes,
-    length_max: usize,
+    limits: Limits,
     rest: Rest,
 ) -> Result<M, MessageError> {
-    guard::decode(body, schema_version(key, version), length_max, rest).map_err(|reason| MessageError {
+    guard::decode(body, schema_version(key, version), limits, rest).map_err(|reason| MessageError {
         key,
         version,
         reason,

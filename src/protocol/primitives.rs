@@ -15,6 +15,8 @@ pub const SIZE_FIELD_BYTES: usize = 4;
 pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
 /// No array of a request has more elements than this. What is kept of an element takes more memory than its bytes.
 pub const ARRAY_LENGTH_MAX: usize = 1 << 20;
+/// The partitions of all topics of a Produce or Fetch request are no more than this: as many as a broker has by default.
+pub const REQUEST_PARTITIONS_MAX: usize = 100_000;
 /// An unsigned varint of 32 bits takes at most this many bytes.
 pub(super) const VARINT_BYTES_MAX: usize = 5;
 
@@ -47,6 +49,8 @@ pub enum Fault {
     StringTooLong(usize),
     /// An array above [`ARRAY_LENGTH_MAX`].
     ArrayTooLong(usize),
+    /// Partitions above [`REQUEST_PARTITIONS_MAX`] in one request.
+    TooManyPartitions(usize),
     /// A varint that does not end, or does not fit 32 bits.
     Varint,
     /// A tagged field whose content is shorter or longer than its size says.
@@ -72,6 +76,9 @@ impl fmt::Display for DecodeError {
             Fault::NotUtf8 => write!(f, "a string that is not UTF-8"),
             Fault::StringTooLong(bytes) => write!(f, "a string of {bytes} bytes, {STRING_BYTES_MAX} are allowed"),
             Fault::ArrayTooLong(count) => write!(f, "an array of {count} elements, {ARRAY_LENGTH_MAX} are allowed"),
+            Fault::TooManyPartitions(count) => {
+                write!(f, "{count} partitions, {REQUEST_PARTITIONS_MAX} are allowed: split the request")
+            }
             Fault::Varint => write!(f, "a varint above 32 bits"),
             Fault::TaggedFieldSize { tag } => write!(f, "tagged field {tag} does not fill the size it states"),
             Fault::Value(value) => write!(f, "{value} is no value of this field"),
@@ -280,6 +287,17 @@ impl<'a> Reader<'a> {
     pub fn array_length(&mut self, element_bytes_min: usize) -> Result<usize, DecodeError> {
         let start = self.at;
         self.nullable_array_length(element_bytes_min)?.ok_or(DecodeError { at: start, fault: Fault::Null })
+    }
+
+    /// The number of partitions of one more topic, in a list of which `before` were read for the topics before it; see
+    /// [`Reader::nullable_array_length`]. Arrays are many where each is short, so that their sum has a bound of its own.
+    pub fn partitions_length(&mut self, partition_bytes_min: usize, before: usize) -> Result<usize, DecodeError> {
+        let start = self.at;
+        let partitions = self.array_length(partition_bytes_min)?;
+        if before + partitions > REQUEST_PARTITIONS_MAX {
+            return Err(DecodeError { at: start, fault: Fault::TooManyPartitions(before + partitions) });
+        }
+        Ok(partitions)
     }
 
     /// The tagged fields that end a structure of a flexible version; in other versions nothing is read.

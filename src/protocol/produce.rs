@@ -80,7 +80,7 @@ pub fn decode_request(version: i16, frame: &[u8], body_at: usize) -> Result<Prod
     for _ in 0..topics {
         let topic = read_topic(&mut reader, by_id)?;
         let first = request.partitions.len();
-        let partitions = reader.array_length(partition_bytes)?;
+        let partitions = reader.partitions_length(partition_bytes, first)?;
         request.partitions.reserve(partitions);
         for _ in 0..partitions {
             request.partitions.push(read_partition(&mut reader)?);

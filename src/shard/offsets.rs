@@ -71,12 +71,12 @@ impl Shard {
             list_offsets::EARLIEST | list_offsets::EARLIEST_LOCAL => Ok(self.start_of_log(&offsets)),
             // Nothing is tiered.
             list_offsets::LATEST_TIERED | list_offsets::EARLIEST_PENDING_UPLOAD => Ok(none),
-            list_offsets::MAX_TIMESTAMP => {
-                let found = self.log().record_of_max_timestamp().await.map_err(client_error)?;
-                Ok(found.map_or(none, |(offset, timestamp)| TimestampOffset { timestamp, ..at(offset) }))
-            }
-            0.. => {
-                let found = self.log().offset_for_timestamp(timestamp).await.map_err(client_error)?;
+            list_offsets::MAX_TIMESTAMP | 0.. => {
+                let found = match timestamp {
+                    list_offsets::MAX_TIMESTAMP => self.log().record_of_max_timestamp().await,
+                    _ => self.log().offset_for_timestamp(timestamp).await,
+                };
+                let found = found.map_err(client_error)?;
                 let visible = found.filter(|(offset, _)| *offset < readable);
                 Ok(visible.map_or(none, |(offset, timestamp)| TimestampOffset { timestamp, ..at(offset) }))
             }

@@ -159,11 +159,16 @@ impl Shard {
         self.transactions().borrow_mut().verifications.settle(producer_id, producer_epoch, guard);
     }
 
-    /// Whether a coordinator of this broker may write for this producer.
+    /// Whether a coordinator of this broker may write for this producer, now.
     ///
     /// # Errors
-    /// INVALID_PRODUCER_EPOCH when it is fenced.
-    pub fn check_epoch_of(&self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> Result<(), ClientError> {
+    /// INVALID_PRODUCER_EPOCH when it is fenced; COORDINATOR_NOT_AVAILABLE while appends wait for room: one of them may be the
+    /// marker that ends the transaction, and what is written behind it would open another one that nobody ends.
+    pub fn check_producer(&self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> Result<(), ClientError> {
+        if self.is_parked() {
+            let message = "the disk is slower than what is written: try again";
+            return Err(ClientError::new(ErrorCode::CoordinatorNotAvailable, message));
+        }
         let facts = BatchFacts {
             producer_id,
             producer_epoch,

@@ -2,23 +2,28 @@
 //! rewrites of its log meanwhile.
 
 use core::time::Duration;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use flumen::base::prng::Prng;
 use flumen::base::time::Instant;
+use flumen::broker::markers;
 use flumen::coordinator::machine::{
     CoordinatorRecord, DECISION_BYTES_MAX, Effects, Machine, ReplyTo, Situation, SnapshotRun, TransactionOf,
 };
 use flumen::coordinator::runtime::{CompactionLimits, Coordinator};
+use flumen::coordinator::transaction;
+use flumen::coordinator::transaction::machine::{Begin, End, Enlist, Reply, TransactionConfig, TransactionMachine};
+use flumen::coordinator::transaction::markers::Markers;
+use flumen::coordinator::transaction::state::{Client, Touched};
 use flumen::io::Handle;
 use flumen::metadata::delta::Changes;
 use flumen::metadata::image::Image;
 use flumen::model::error_code::ErrorCode;
 use flumen::model::ids::{PartitionId, Uuid};
 use flumen::shard::{Shard, ShardSettings, Shards, StorageConfig, recover, start};
-use flumen::sim::{MachineConfig, World};
+use flumen::sim::{DiskConfig, Latency, MachineConfig, World};
 
 use crate::ends::{Rounds, through_every_end};
 
@@ -48,6 +53,8 @@ enum Input {
     TooMuch,
     /// Delete every key, and as many that are not there.
     DeleteAll(usize),
+    /// Delete every key, and with them more than can be written.
+    DeleteTooMuch,
     /// How often the time came.
     Ticks,
 }
@@ -73,6 +80,13 @@ impl Machine for Tally {
                 let tombstone = |key: Vec<u8>| CoordinatorRecord { key, value: None };
                 let mut records: Vec<_> = self.counts.keys().map(|key| tombstone(vec![*key])).collect();
                 records.extend((0..more).map(|_| tombstone(vec![0xff; 1000])));
+                Effects { records, transaction: None, replies: vec![(to, 0)] }
+            }
+            Input::DeleteTooMuch => {
+                let tombstone = |key: Vec<u8>| CoordinatorRecord { key, value: None };
+                let mut records: Vec<_> = self.counts.keys().map(|key| tombstone(vec![*key])).collect();
+                records.resize(1000, tombstone(vec![0xff]));
+                records.push(tombstone(vec![0xff; DECISION_BYTES_MAX as usize]));
                 Effects { records, transaction: None, replies: vec![(to, 0)] }
             }
             Input::Ticks => Effects::reply(to, self.ticks),
@@ -252,8 +266,13 @@ fn what_a_coordinator_has_told_survives_every_end() {
 
 /// Runs `main` once on a fresh machine.
 fn once<F: Future<Output = ()> + 'static>(main: impl Fn(Handle) -> F + 'static) {
+    once_on(&MachineConfig::default(), main);
+}
+
+/// Runs `main` once on a machine like this.
+fn once_on<F: Future<Output = ()> + 'static>(machine: &MachineConfig, main: impl Fn(Handle) -> F + 'static) {
     let mut world = World::new(3);
-    let machine = world.machine(&MachineConfig::default());
+    let machine = world.machine(machine);
     let done = Rc::new(RefCell::new(false));
     let told = Rc::clone(&done);
     let process = world.client(machine, move |io| {
@@ -297,6 +316,21 @@ fn any_number_of_tombstones_is_one_decision() {
 }
 
 #[test]
+fn a_decision_that_fails_half_way_is_in_the_log_as_far_as_it_came() {
+    // Slower than the pause before the log is replayed.
+    let flush = Latency::micros(900_000, 1_000_000);
+    let slow = MachineConfig { disk: DiskConfig { flush, ..DiskConfig::default() }, ..MachineConfig::default() };
+    once_on(&slow, |io| async move {
+        let shards = open(&io).await;
+        let coordinator = coordinator(&io, &shards, CompactionLimits::default());
+        assert_eq!(ask(&io, &coordinator, || Input::Add(1)).await, Ok(1));
+        let failed = coordinator.ask(Input::DeleteTooMuch).await.expect_err("its last part is too much");
+        assert_eq!(failed.code, ErrorCode::UnknownServerError);
+        assert_eq!(ask(&io, &coordinator, || Input::Get(1)).await, Ok(0), "the first part was written");
+    });
+}
+
+#[test]
 fn the_machine_is_called_when_it_is_due() {
     once(|io| async move {
         let shards = open(&io).await;
@@ -304,6 +338,23 @@ fn the_machine_is_called_when_it_is_due() {
         io.sleep(TICK * 20).await;
         let ticks = ask(&io, &coordinator, || Input::Ticks).await.expect("an answer");
         assert!((15..=20).contains(&ticks), "{ticks} ticks");
+    });
+}
+
+#[test]
+fn clients_are_refused_where_many_wait_and_the_brokers_own_tasks_are_not() {
+    once(|io| async move {
+        let shards = open(&io).await;
+        let coordinator = coordinator(&io, &shards, CompactionLimits::default());
+        assert_eq!(ask(&io, &coordinator, || Input::Get(1)).await, Ok(0));
+        let waiting: Vec<_> = (0..20_000).map(|_| coordinator.ask(Input::Add(1))).collect();
+        let refused = coordinator.ask(Input::Add(1)).await.expect_err("one too many");
+        // Not the error of one that is loading, whose sessions begin anew.
+        assert_eq!(refused.code, ErrorCode::CoordinatorNotAvailable);
+        assert_eq!(coordinator.ask_from_within(Input::Add(1)).await.expect("an answer"), 20_001);
+        for (added, count) in waiting.into_iter().zip(1..) {
+            assert_eq!(added.await.expect("an answer"), count);
+        }
     });
 }
 
@@ -326,5 +377,97 @@ fn a_failed_append_tells_everybody_and_the_log_is_replayed() {
         coordinator.close();
         let closed = coordinator.ask(Input::Get(2)).await.expect_err("closed");
         assert_eq!(closed.code, ErrorCode::NotCoordinator);
+    });
+}
+
+async fn ask_transactions(io: &Handle, coordinator: &Rc<Transactions>, input: transaction::machine::Input) -> Reply {
+    loop {
+        match coordinator.ask(input.clone()).await {
+            Ok(reply) => return reply,
+            Err(_) => io.sleep(Duration::from_millis(1)).await,
+        }
+    }
+}
+
+type Transactions = Coordinator<TransactionMachine>;
+
+/// A transaction with one epoch for all (transaction version 1), over partitions 0 and 1.
+fn enlist(transactional_id: &str, names: &str, partitions: i32) -> transaction::machine::Input {
+    transaction::machine::Input::Enlist(Enlist {
+        transactional_id: transactional_id.to_owned(),
+        producer_id: 500,
+        producer_epoch: 0,
+        partitions: (0..partitions).map(|index| (names.into(), index)).collect(),
+        verify_only: false,
+        client_version: 0,
+        client: Client::default(),
+    })
+}
+
+fn begin(transactional_id: &str) -> transaction::machine::Input {
+    transaction::machine::Input::Begin(Begin {
+        transactional_id: transactional_id.to_owned(),
+        timeout_ms: 60_000,
+        expected: None,
+        fresh: Some(500),
+        client: Client::default(),
+    })
+}
+
+/// Two tasks that write the markers of one transaction must not both go on: when the first to be done has reported, the
+/// producer's next transaction may be open under the same epoch, and the other's marker would end it.
+#[test]
+fn a_coordinator_that_is_loaded_again_has_its_markers_written_by_one_task() {
+    once(|io| async move {
+        let shards = open(&io).await;
+        // Small, so that a decision can be refused.
+        let settings = ShardSettings { message_bytes_max: 1000, ..ShardSettings::default() };
+        let shard = shards.open(PARTITION, "transactions-0", settings, 0);
+        let image = Rc::new(Image::empty());
+        let make = Box::new(|_: &Image| TransactionMachine::new(TransactionConfig::default()));
+        let coordinator: Rc<Transactions> =
+            Coordinator::start(&io, shard, "transactions-0".to_owned(), image, CompactionLimits::default(), make);
+
+        // One partition takes no marker until it is mended.
+        let (attempts, is_mended) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+        let attempt = {
+            let (attempts, is_mended) = (Rc::clone(&attempts), Rc::clone(&is_mended));
+            async move |_: &Markers, left: Vec<Touched>| {
+                attempts.set(attempts.get() + 1);
+                if is_mended.get() { Vec::new() } else { left.into_iter().filter(|one| one.1 == 1).collect() }
+            }
+        };
+        io.spawn(markers::deliver(io.clone(), Rc::clone(&coordinator), || false, attempt));
+
+        let ask = async |input| ask_transactions(&io, &coordinator, input).await;
+        assert!(matches!(ask(begin("a")).await, Reply::Producer(500, 0)));
+        assert!(matches!(ask(enlist("a", "t", 2)).await, Reply::Enlisted(_)));
+        let end = transaction::machine::Input::End(End {
+            transactional_id: "a".to_owned(),
+            producer_id: 500,
+            producer_epoch: 0,
+            commit: true,
+            client_version: 0,
+            fresh: None,
+        });
+        assert!(matches!(ask(end.clone()).await, Reply::Producer(500, 0)));
+        io.sleep(Duration::from_millis(100)).await;
+        assert!(attempts.get() > 2, "it is tried again and again");
+        // The coordinator loses its machine: a record that the log refuses.
+        assert!(matches!(ask(begin("b")).await, Reply::Producer(500, 0)));
+        coordinator.ask(enlist("b", "t", 300)).await.expect_err("too large for the log");
+        assert!(!coordinator.is_active());
+        while !coordinator.is_active() {
+            io.sleep(Duration::from_millis(1)).await;
+        }
+        io.sleep(Duration::from_millis(100)).await;
+        is_mended.set(true);
+        // Answered when the markers are written and reported.
+        assert!(matches!(ask(end).await, Reply::Producer(500, 0)));
+        assert!(matches!(ask(enlist("a", "t", 2)).await, Reply::Enlisted(_)));
+        let before = attempts.get();
+        io.sleep(Duration::from_secs(5)).await;
+        assert_eq!(attempts.get(), before, "nobody writes markers while the transaction is open");
+        coordinator.close();
     });
 }

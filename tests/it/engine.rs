@@ -14,6 +14,7 @@ use flumen::model::ids::{PartitionId, Uuid};
 use flumen::model::offset::Offset;
 use flumen::record::{BatchBuilder, BatchHeader, batches, check_stored};
 use flumen::shard::{Acks, Isolation, Piece, Shard, ShardSettings, Shards, StorageConfig, recover, start};
+use flumen::sim::{MachineConfig, World};
 
 use crate::ends::{Rounds, through_every_end};
 

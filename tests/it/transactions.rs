@@ -11,12 +11,13 @@ use flumen::base::prng::Prng;
 use flumen::io::Handle;
 use flumen::model::error_code::ErrorCode;
 use flumen::model::ids::{PartitionId, Uuid};
-use flumen::model::offset::Offset;
+use flumen::model::offset::{Offset, list_offsets};
 use flumen::producer::state::MarkerFacts;
 use flumen::producer::transactions::Outcome;
 use flumen::record::control::end_transaction_of;
 use flumen::record::{BatchBuilder, BatchHeader, batches};
-use flumen::shard::{Acks, Isolation, Piece, Shard, ShardSettings, Shards, StorageConfig, recover, start};
+use flumen::shard::{Acks, Append, Isolation, Piece, Shard, ShardSettings, Shards, StorageConfig, recover, start};
+use flumen::sim::{MachineConfig, World};
 
 use crate::ends::{Rounds, through_every_end};
 
@@ -353,4 +354,68 @@ fn aborted_transactions_and_the_last_stable_offset_survive_every_end() {
     }
     assert!(lists > 1_000 && listed > 1_000, "{lists} lists were checked, and they named {listed} transactions");
     assert!(cuts > 30, "the log was cut {cuts} times");
+}
+
+/// Runs `main` once on a fresh machine.
+fn once<F: Future<Output = ()> + 'static>(main: impl Fn(Handle) -> F + 'static) {
+    let mut world = World::new(3);
+    let machine = world.machine(&MachineConfig::default());
+    let done = Rc::new(RefCell::new(false));
+    let told = Rc::clone(&done);
+    let process = world.client(machine, move |io| {
+        let (work, told) = (main(io), Rc::clone(&told));
+        async move {
+            work.await;
+            *told.borrow_mut() = true;
+        }
+    });
+    assert!(world.run_until(Duration::from_secs(60), |world| !world.is_running(process)), "it ends");
+    assert!(*done.borrow(), "it got to its end");
+}
+
+/// A marker that waits for room has not told the producers' state yet that its transaction is over.
+#[test]
+fn a_coordinator_does_not_write_in_a_transaction_while_its_marker_may_wait() {
+    once(|io| async move {
+        let shards = open(&io).await;
+        let shard = shards.open(partition(), "topic-0", ShardSettings::default(), 0);
+        assert!(append(&io, &shard, 7, &mut Producer::default(), 10).await);
+        assert_eq!(shard.check_producer(7, 0), Ok(()));
+        let mut batch = BatchBuilder::new();
+        batch.append(io.wall_ms(), None, Some(&vec![7; 600_000]), &[]);
+        let batch = batch.build(0);
+        let mut placed = Vec::new();
+        while !matches!(placed.last(), Some(Append::Parked(_))) {
+            placed.push(shard.append(&batch, Acks::All));
+        }
+        let facts = MarkerFacts { producer_id: 7, producer_epoch: 0, coordinator_epoch: 0, transaction_version: 0 };
+        let marker = shard.append_marker(facts, Outcome::Commit);
+        let refused = shard.check_producer(7, 0).expect_err("it cannot be known yet");
+        assert_eq!(refused.code, ErrorCode::CoordinatorNotAvailable);
+        for append in placed {
+            append.await.expect("it is written in the end");
+        }
+        marker.await.expect("a marker");
+        assert_eq!(shard.check_producer(7, 0), Ok(()));
+        assert!(shard.guard_transaction(7, 0).expect("room").is_some(), "and is to be asked for again");
+    });
+}
+
+#[test]
+fn the_record_of_the_greatest_time_is_one_that_can_be_read() {
+    once(|io| async move {
+        let shards = open(&io).await;
+        let shard = shards.open(partition(), "topic-0", ShardSettings::default(), 0);
+        assert!(append_plain(&io, &shard, BatchBuilder::new(), 10).await);
+        io.sleep(Duration::from_millis(10)).await;
+        assert!(append(&io, &shard, 7, &mut Producer::default(), 10).await);
+        let greatest = async |isolation| {
+            shard.offset_for_timestamp(list_offsets::MAX_TIMESTAMP, isolation).await.expect("an answer").offset
+        };
+        assert_eq!(greatest(Isolation::ReadUncommitted).await, 1);
+        assert_eq!(greatest(Isolation::ReadCommitted).await, -1, "it is in an open transaction, as in Kafka");
+        let facts = MarkerFacts { producer_id: 7, producer_epoch: 0, coordinator_epoch: 0, transaction_version: 0 };
+        shard.append_marker(facts, Outcome::Commit).await.expect("a marker");
+        assert_eq!(greatest(Isolation::ReadCommitted).await, 2, "the marker, which was written last");
+    });
 }

@@ -10,8 +10,13 @@ use std::time::{Duration, Instant};
 
 use flumen::base::prng::Prng;
 use flumen::protocol::client::encode_request;
+use flumen::protocol::messages::describe_configs_request::DescribeConfigsResource;
+use flumen::protocol::messages::describe_producers_request::TopicRequest;
+use flumen::protocol::messages::metadata_request::MetadataRequestTopic;
+use flumen::protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use flumen::protocol::messages::{DescribeConfigsRequest, DescribeProducersRequest, MetadataRequest, ProduceRequest};
 
-use super::client::{Client, batch, fetch_request, produce_request};
+use super::client::{Client, batch, fetch_request, name, produce_request};
 use super::process::{Broker, pause};
 use super::{memory, scratch};
 
@@ -131,6 +136,38 @@ fn connections_that_end_within_a_frame_are_closed_and_hold_nobody_up() {
             stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0, "no reply to half a request");
         }
+    });
+}
+
+/// What is told of a topic, of a broker's configs or of a partition takes far more than its name.
+#[test]
+fn names_repeated_in_one_request_do_not_multiply_the_reply() {
+    among_healthy(&[], |broker| {
+        let mut client = Client::connect(broker.address);
+        client.create_topic("wide", 1000, &[]);
+        let topic = MetadataRequestTopic::default().with_name(Some(name("wide")));
+        let request = MetadataRequest::default().with_topics(Some(vec![topic; 5000]));
+        let response = client.ask(12, &request);
+        assert_eq!((response.topics.len(), response.topics[0].partitions.len()), (1, 1000));
+
+        let one = DescribeConfigsResource::default().with_resource_type(4).with_resource_name("1".to_owned().into());
+        let request = DescribeConfigsRequest::default().with_resources(vec![one; 20_000]).with_include_synonyms(true);
+        let response = client.ask(4, &request);
+        assert_eq!((response.results.len(), response.results[0].error_code), (1, 0));
+
+        let topic = TopicRequest::default().with_name(name("healthy")).with_partition_indexes(vec![1, 0, 1, 1]);
+        let request = DescribeProducersRequest::default().with_topics(vec![topic.clone(), topic]);
+        let response = client.ask(0, &request);
+        let told: Vec<i32> = response.topics[0].partitions.iter().map(|one| one.partition_index).collect();
+        assert_eq!((told, response.topics[1].partitions.len()), (vec![1, 0], 0));
+
+        // Partitions without records, in as many arrays as it takes: more of them than there is any use for.
+        let nothing = PartitionProduceData::default().with_records(None);
+        let topic = TopicProduceData::default().with_name(name("healthy")).with_partition_data(vec![nothing; 500_000]);
+        let request = ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic; 6]);
+        let mut client = Client::connect(broker.address);
+        let closed = client.try_send(9, &request).map_or(true, |_| client.frame().is_none());
+        assert!(closed, "such a request is not answered");
     });
 }
 

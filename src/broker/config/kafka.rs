@@ -68,10 +68,22 @@ pub(super) fn check_together(settings: &BTreeMap<String, Setting>) -> Result<(),
         Some(crate::metadata::config::definition::Value::Whole(number)) => number,
         _ => 0,
     };
-    let (min, max) = ("log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms");
-    if whole("min.compaction.lag.ms") > whole("max.compaction.lag.ms") {
-        let origin = settings.get(min).or(settings.get(max)).map_or(Origin::Default, |setting| setting.origin.clone());
-        return Err((origin, format!("'{min}' must be at most '{max}'")));
+    let bounds = [
+        (
+            ("log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"),
+            whole("min.compaction.lag.ms") > whole("max.compaction.lag.ms"),
+        ),
+        (
+            ("group.min.session.timeout.ms", "group.max.session.timeout.ms"),
+            layers.whole("group.min.session.timeout.ms") > layers.whole("group.max.session.timeout.ms"),
+        ),
+    ];
+    for ((min, max), is_crossed) in bounds {
+        if is_crossed {
+            let setting = settings.get(min).or(settings.get(max));
+            let origin = setting.map_or(Origin::Default, |setting| setting.origin.clone());
+            return Err((origin, format!("'{min}' must be at most '{max}'")));
+        }
     }
     Ok(())
 }

@@ -373,6 +373,10 @@ fn properties_that_cannot_be_are_refused() {
             "log.cleaner.min.compaction.lag.ms = 5\nlog.cleaner.max.compaction.lag.ms = 4",
             "'log.cleaner.min.compaction.lag.ms' must be at most 'log.cleaner.max.compaction.lag.ms'",
         ),
+        (
+            "group.max.session.timeout.ms = 5000",
+            "'group.min.session.timeout.ms' must be at most 'group.max.session.timeout.ms'",
+        ),
     ];
     for (line, expected) in cases {
         assert_eq!(refused(&format!("[kafka]\n{line}\n")), format!("f.toml:2: {expected}"));

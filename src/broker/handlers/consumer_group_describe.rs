@@ -1,7 +1,7 @@
 //! ConsumerGroupDescribe: members, epochs and assignments of groups of the consumer protocol (KIP-848).
 
 use super::describe_groups::{ALL_GROUP_OPERATIONS, GROUPS_MAX};
-use super::text;
+use super::{once, text};
 use crate::broker::coordinate;
 use crate::broker::dispatch::Request;
 use crate::broker::reply::Outcome;
@@ -15,7 +15,7 @@ pub async fn handle(request: Request) -> Outcome {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
-    let ids: Vec<String> = decoded.group_ids.iter().map(|id| id.0.to_string()).collect();
+    let ids = once(decoded.group_ids.iter().map(|id| id.0.to_string()).collect(), String::clone);
     if ids.len() > GROUPS_MAX {
         return Outcome::Close(format!("{} groups in one request, {GROUPS_MAX} are allowed: split it", ids.len()));
     }

@@ -1,6 +1,6 @@
 //! DescribeConfigs: every config of a resource with its value, where it comes from and what it means.
 
-use super::text;
+use super::{once, text};
 use crate::broker::dispatch::{Origin, Request};
 use crate::broker::reply::Outcome;
 use crate::metadata::config::describe::{ConfigEntry, ConfigSynonym, Filter};
@@ -18,10 +18,11 @@ const TYPES_FROM: i16 = 3;
 
 /// Describes resources by the image in force.
 pub fn handle(request: Request) -> Outcome {
-    let (origin, decoded) = match request.decode::<DescribeConfigsRequest>() {
+    let (origin, mut decoded) = match request.decode::<DescribeConfigsRequest>() {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
+    decoded.resources = once(decoded.resources, |resource| (resource.resource_type, resource.resource_name.clone()));
     let image = origin.broker.image();
     let results = decoded.resources.iter().map(|resource| described(&origin, &image, &decoded, resource)).collect();
     origin.reply::<DescribeConfigsRequest>(&DescribeConfigsResponse::default().with_results(results))

@@ -1,7 +1,7 @@
 //! DescribeGroups: members, metadata and assignments of groups of the classic protocol.
 
 use super::offset_commit::caller;
-use super::text;
+use super::{once, text};
 use crate::broker::coordinate;
 use crate::broker::dispatch::Request;
 use crate::broker::reply::Outcome;
@@ -26,7 +26,7 @@ pub async fn handle(request: Request) -> Outcome {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
-    let ids: Vec<String> = decoded.groups.iter().map(|id| id.0.to_string()).collect();
+    let ids = once(decoded.groups.iter().map(|id| id.0.to_string()).collect(), String::clone);
     if ids.len() > GROUPS_MAX {
         return Outcome::Close(format!("{} groups in one request, {GROUPS_MAX} are allowed: split it", ids.len()));
     }

@@ -1,5 +1,6 @@
 //! DescribeProducers (KIP-664): who produces to partitions, and who has a transaction open in them.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::produce::not_open;
@@ -23,10 +24,15 @@ const NO_TRANSACTION: Offset = -1;
 
 /// Asks the reactors that host the partitions.
 pub async fn handle(request: Request) -> Outcome {
-    let (origin, decoded) = match request.decode::<DescribeProducersRequest>() {
+    let (origin, mut decoded) = match request.decode::<DescribeProducersRequest>() {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
+    // A partition may have thousands of producers: it is described once.
+    let mut seen = BTreeSet::new();
+    for topic in &mut decoded.topics {
+        topic.partition_indexes.retain(|index| seen.insert((topic.name.clone(), *index)));
+    }
     let image = origin.broker.image();
     let mut scatter = Scatter::default();
     for topic in &decoded.topics {

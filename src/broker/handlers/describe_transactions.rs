@@ -1,6 +1,6 @@
 //! DescribeTransactions (KIP-664): how transactional ids stand.
 
-use super::text;
+use super::{once, text};
 use crate::broker::coordinate;
 use crate::broker::dispatch::{Origin, Request};
 use crate::broker::reply::Outcome;
@@ -19,13 +19,13 @@ pub async fn handle(request: Request) -> Outcome {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
-    let asked: Vec<_> = decoded
-        .transactional_ids
+    let ids = once(decoded.transactional_ids, TransactionalId::clone);
+    let asked: Vec<_> = ids
         .iter()
         .map(|id| coordinate::transaction(&origin.broker, id, Input::Describe(vec![id.to_string()])))
         .collect();
     let mut states = Vec::with_capacity(asked.len());
-    for (id, asked) in decoded.transactional_ids.iter().zip(asked) {
+    for (id, asked) in ids.iter().zip(asked) {
         let seen = if id.is_empty() {
             Err(ClientError::new(ErrorCode::InvalidRequest, "the transactional id is empty"))
         } else {

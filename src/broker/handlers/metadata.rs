@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::once;
 use crate::broker::broker::{find_topic, shown};
 use crate::broker::controller::{Command, Decided, decide};
 use crate::broker::dispatch::{Origin, Request};
@@ -38,10 +39,11 @@ const TOPICS_MADE_MAX: usize = 1000;
 
 /// Answers with what the image holds, after making the topics that are to be made.
 pub async fn handle(request: Request) -> Outcome {
-    let (origin, decoded) = match request.decode::<MetadataRequest>() {
+    let (origin, mut decoded) = match request.decode::<MetadataRequest>() {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
+    decoded.topics = decoded.topics.map(|topics| once(topics, |topic| (topic.topic_id, topic.name.clone())));
     let refusals = make_missing(&origin, &decoded).await;
     let image = origin.broker.image();
     let response = MetadataResponse::default()

@@ -45,12 +45,22 @@ pub mod sync_group;
 pub mod txn_offset_commit;
 pub mod write_txn_markers;
 
+use std::collections::BTreeSet;
+
 use crate::model::error_code::ClientError;
 use crate::protocol::StrBytes;
 
 /// A text as messages carry it.
 pub fn text(text: impl Into<String>) -> StrBytes {
     StrBytes::from_string(text.into())
+}
+
+/// `list` without what its `key` has named before. What is told of one thing may be large, and a name is small: who repeats it a
+/// thousand times is told once (Kafka makes a set of the topics of Metadata).
+pub fn once<T, K: Ord>(mut list: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    list.retain(|one| seen.insert(key(one)));
+    list
 }
 
 /// An outcome as the two fields that most replies have for it.

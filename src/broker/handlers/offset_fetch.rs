@@ -1,6 +1,8 @@
 //! OffsetFetch: how far groups have come, several of them in one request.
 
-use crate::broker::broker::find_topic;
+use std::collections::BTreeSet;
+
+use crate::broker::broker::{find_topic, shown};
 use crate::broker::coordinate::{self, Waiting};
 use crate::broker::dispatch::{Origin, Request, encoded};
 use crate::broker::reply::Outcome;
@@ -51,8 +53,15 @@ pub async fn handle(request: Request) -> Outcome {
     let ready = coordinate::prepare(&origin.broker, OFFSETS_TOPIC).await;
     let image = origin.broker.image();
     // All are asked before any answer is awaited: their coordinators work side by side.
-    let asked: Vec<Asked> =
-        wanted.into_iter().map(|group| ask(&origin, &image, group, require_stable, ready.clone())).collect();
+    let mut seen = BTreeSet::new();
+    let asked: Vec<Asked> = wanted
+        .into_iter()
+        .map(|group| {
+            let is_first = seen.insert(group.group_id.clone());
+            let may_ask = if is_first { ready.clone() } else { Err(repeated(&group.group_id.0)) };
+            ask(&origin, &image, group, require_stable, may_ask)
+        })
+        .collect();
     let mut groups = Vec::with_capacity(asked.len());
     for one in asked {
         groups.push(answered(&origin, &image, one).await);
@@ -70,6 +79,12 @@ pub async fn handle(request: Request) -> Outcome {
     }
 }
 
+/// Why a group is not answered for twice in one reply: its offsets may be a thousand times as large as its name.
+fn repeated(group: &str) -> ClientError {
+    let message = format!("group '{}' is named twice: name it once, with all its topics", shown(group));
+    ClientError::new(ErrorCode::InvalidRequest, message)
+}
+
 /// The one group of earlier versions.
 fn only_group(decoded: OffsetFetchRequest) -> OffsetFetchRequestGroup {
     let topic = |topic: crate::protocol::messages::offset_fetch_request::OffsetFetchRequestTopic| {
@@ -84,8 +99,13 @@ fn ask(
     image: &Image,
     mut group: OffsetFetchRequestGroup,
     require_stable: bool,
-    ready: Result<(), ClientError>,
+    may_ask: Result<(), ClientError>,
 ) -> Asked {
+    // An offset comes with up to 4 KiB of metadata: a partition is told once.
+    let mut seen = BTreeSet::new();
+    for topic in group.topics.iter_mut().flatten() {
+        topic.partition_indexes.retain(|index| seen.insert((topic.name.clone(), topic.topic_id, *index)));
+    }
     let mut unknown = Vec::new();
     if origin.version >= IDS_FROM
         && let Some(topics) = group.topics.take()
@@ -96,7 +116,7 @@ fn ask(
         unknown = missing.into_iter().map(|(topic, _)| unknown_id(&topic)).collect();
     }
     let wanted = group.clone();
-    let waiting = ready.map(|()| {
+    let waiting = may_ask.map(|()| {
         let id = group.group_id.0.clone();
         coordinate::group(&origin.broker, &id, Input::OffsetFetch { group: Box::new(group), require_stable })
     });

@@ -132,7 +132,7 @@ pub async fn answer_here(broker: &Rc<Broker>, question: TxnOffsetQuestion) -> Re
     }
     // Looked at last: between this and the append nothing happens on this reactor, and an append that the log refused would
     // cost the coordinator its state.
-    shard.check_epoch_of(producer_id, epoch)?;
+    shard.check_producer(producer_id, epoch)?;
     let input = Input::TxnOffsetCommit(caller, Box::new(request));
     coordinate::ask_group_here(broker, GroupQuestion { partition, input })?.await
 }

@@ -211,11 +211,6 @@ impl Groups {
         self.wakes.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| Arc::clone(id)).collect()
     }
 
-    /// The ids of all groups.
-    pub(super) fn ids(&self) -> Vec<Arc<str>> {
-        self.entries.keys().cloned().collect()
-    }
-
     /// Takes note that topics may have changed.
     pub fn topics_changed(&mut self, names_changed: bool) {
         for entry in self.entries.values_mut() {

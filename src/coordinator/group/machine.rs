@@ -206,7 +206,7 @@ impl Machine for GroupMachine {
     fn loaded(&mut self, situation: &Situation<'_>) -> Effects<Reply> {
         self.offsets.schedule_expiry(situation.now + self.config.offsets_check_interval);
         self.offsets.schedule_sweep(situation.now);
-        membership(self.groups.loaded(situation))
+        membership(self.groups.on_time(situation))
     }
 
     fn image_changed(&mut self, situation: &Situation<'_>, changes: &Changes) -> Effects<Reply> {

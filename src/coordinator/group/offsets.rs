@@ -36,8 +36,6 @@ const NO_OFFSET: Offset = -1;
 const DEFAULT_RETENTION: i64 = -1;
 /// Bytes of records that one commit may make.
 const COMMIT_BYTES_MAX: usize = DECISION_BYTES_MAX as usize - (64 << 10);
-/// Bytes of a record beside its key and value: lengths, attributes, time, offset, no headers.
-const RECORD_OVERHEAD_BYTES: usize = 24;
 /// Offsets that one look for expired ones forgets at most, so that one decision stays one batch of bearable size.
 const EXPIRED_PER_LOOK_MAX: usize = 10_000;
 
@@ -234,7 +232,7 @@ impl Offsets {
 
     /// The records that forget every offset of `group`.
     pub fn delete_group(&self, group: &str) -> Vec<CoordinatorRecord> {
-        self.tombstones(|key| key.group == group)
+        self.tombstones(|key, _| key.group == group)
     }
 
     /// When to look for expired offsets next.
@@ -268,18 +266,21 @@ impl Offsets {
             return Vec::new();
         }
         let names: BTreeSet<&str> = removed.values().map(|name| &**name).collect();
-        self.tombstones(|key| names.contains(key.topic))
+        self.tombstones(|key, _| names.contains(key.topic))
     }
 
-    /// The records that forget the offsets of topics that were deleted while nobody looked.
+    /// The records that forget the offsets of topics that were deleted while nobody looked; another one may have the name now.
     pub fn of_missing_topics(&self, image: &Image) -> Vec<CoordinatorRecord> {
-        self.tombstones(|key| image.topic(key.topic).is_none())
+        self.tombstones(|key, committed| {
+            let is_another = |id: TopicId| !committed.topic_id.is_nil() && committed.topic_id != id;
+            image.topic(key.topic).is_none_or(|topic| is_another(topic.id))
+        })
     }
 
-    fn tombstones(&self, wanted: impl Fn(&OffsetKey<'_>) -> bool) -> Vec<CoordinatorRecord> {
+    fn tombstones(&self, wanted: impl Fn(&OffsetKey<'_>, &CommittedOffset) -> bool) -> Vec<CoordinatorRecord> {
         let pending = self.pending.values().flat_map(|pending| entries(&pending.groups));
-        let keys = entries(&self.committed).chain(pending).map(|(key, _)| key).filter(|key| wanted(key));
-        let mut records: Vec<CoordinatorRecord> = keys.map(|key| key.tombstone()).collect();
+        let all = entries(&self.committed).chain(pending).filter(|(key, entry)| wanted(key, &entry.committed));
+        let mut records: Vec<CoordinatorRecord> = all.map(|(key, _)| key.tombstone()).collect();
         records.sort_by(|left, right| left.key.cmp(&right.key));
         records.dedup();
         records
@@ -392,13 +393,18 @@ impl Commits<'_> {
         if metadata.encode_utf16().count() > self.metadata_bytes_max {
             return ErrorCode::OffsetMetadataTooLarge;
         }
+        let Some(found) = self.image.topic(commit.topic).filter(|found| found.partition(commit.partition).is_some())
+        else {
+            // An offset without its partition would be there for whatever is given the name next.
+            return ErrorCode::UnknownTopicOrPartition;
+        };
         let committed = CommittedOffset {
             offset: commit.offset,
             leader_epoch: commit.leader_epoch,
             metadata: metadata.into(),
             commit_ms: self.wall_ms,
             expire_ms: self.expire_ms,
-            topic_id: self.image.topic(commit.topic).map_or(TopicId::nil(), |topic| topic.id),
+            topic_id: found.id,
         };
         if self.bytes > COMMIT_BYTES_MAX {
             // It will be refused as a whole.
@@ -406,7 +412,7 @@ impl Commits<'_> {
         }
         let record =
             OffsetKey { group: self.group, topic: commit.topic, partition: commit.partition }.commit(&committed);
-        self.bytes += RECORD_OVERHEAD_BYTES + record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+        self.bytes += record.bytes();
         self.records.push(record);
         ErrorCode::None
     }
@@ -540,6 +546,8 @@ impl GroupMachine {
             return Effects::reply(to, Reply::OffsetDelete(Err(error)));
         }
         let mut records = Vec::new();
+        // A partition may be named again and again, and each record repeats the group's name.
+        let mut seen = BTreeSet::new();
         let topics = request.topics.iter().map(|topic| {
             let is_in_use = self.groups.is_subscribed_to(group, &topic.name);
             let partitions = topic.partitions.iter().map(|partition| {
@@ -549,7 +557,8 @@ impl GroupMachine {
                         .with_partition_index(partition.partition_index)
                         .with_error_code(ErrorCode::GroupSubscribedToTopic.code());
                 }
-                if entry(&self.offsets.committed, &key).is_some() || self.offsets.is_pending(&key) {
+                let is_there = entry(&self.offsets.committed, &key).is_some() || self.offsets.is_pending(&key);
+                if is_there && seen.insert((key.topic, key.partition)) {
                     records.push(key.tombstone());
                 }
                 OffsetDeleteResponsePartition::default().with_partition_index(partition.partition_index)

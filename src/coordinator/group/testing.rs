@@ -8,7 +8,7 @@ use super::machine::Caller;
 use super::request::MembershipReply;
 use super::settings::GroupSettings;
 use crate::base::time::{Duration, Instant};
-use crate::coordinator::machine::{CoordinatorRecord, Effects, ReplyTo, Situation};
+use crate::coordinator::machine::{CoordinatorRecord, DECISION_BYTES_MAX, Effects, ReplyTo, Situation, bytes_of};
 use crate::metadata::delta::Delta;
 use crate::metadata::image::Image;
 use crate::metadata::record::{BrokerRegistration, MetadataRecord, PartitionRegistration};
@@ -93,6 +93,8 @@ impl Fixture {
         let wall_ms = i64::try_from(self.now.0 / 1_000_000).unwrap();
         let situation = Situation { now: self.now, wall_ms, image: &self.image, random: self.random };
         let effects = work(&mut self.groups, &situation, to);
+        let is_divisible = effects.records.iter().all(|record| record.value.is_none());
+        assert!(is_divisible || bytes_of(&effects.records) < DECISION_BYTES_MAX as usize, "one batch holds it");
         for record in &effects.records {
             self.groups.replay(&record.key, record.value.as_deref()).unwrap();
         }
@@ -179,7 +181,11 @@ impl Fixture {
             MemberIdentity::default().with_member_id(text(member)).with_group_instance_id(instance.map(text))
         });
         let request = LeaveGroupRequest::default().with_group_id(GroupId(text(GROUP))).with_members(members.collect());
-        let to = self.call(|groups, situation, to| groups.leave(situation, &request, to));
+        self.leave_with(&request)
+    }
+
+    pub fn leave_with(&mut self, request: &LeaveGroupRequest) -> LeaveGroupResponse {
+        let to = self.call(|groups, situation, to| groups.leave(situation, request, to));
         match self.replies.remove(&to) {
             Some(MembershipReply::LeaveGroup(response)) => response,
             other => panic!("{other:?}"),
@@ -222,7 +228,7 @@ impl Fixture {
             fresh.groups.replay(&record.key, record.value.as_deref()).unwrap();
         }
         fresh.log = self.log.clone();
-        fresh.call(|groups, situation, _| groups.loaded(situation));
+        fresh.call(|groups, situation, _| groups.on_time(situation));
         fresh
     }
 }

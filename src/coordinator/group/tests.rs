@@ -5,6 +5,7 @@ use super::groups::GROUPS_MAX;
 use super::machine::{Caller, GroupMachine, Input, Reply};
 use super::offset_record::{CommittedOffset, OffsetKey};
 use super::settings::GroupSettings;
+use super::testing::image_of;
 use crate::base::prng::Prng;
 use crate::base::time::{Duration, Instant};
 use crate::coordinator::machine::{CoordinatorRecord, Effects, Machine, ReplyTo, Situation, TransactionOf};
@@ -13,6 +14,7 @@ use crate::model::error_code::ErrorCode;
 use crate::model::ids::TopicId;
 use crate::protocol::StrBytes;
 use crate::protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use crate::protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use crate::protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use crate::protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
@@ -43,7 +45,7 @@ impl Fixture {
             membership: GroupSettings::default(),
             broker: OfBroker::default(),
         };
-        Fixture { machine: GroupMachine::new(config), image: Image::empty(), wall_ms: 1000 }
+        Fixture { machine: GroupMachine::new(config), image: image_of(&[("t", 100)]), wall_ms: 1000 }
     }
 
     /// Decides, replays what was decided, and gives the reply.
@@ -73,7 +75,7 @@ impl Fixture {
         }
     }
 
-    fn commit_in_transaction(&mut self, partition: i32, offset: i64) {
+    fn commit_in_transaction(&mut self, partition: i32, offset: i64) -> i16 {
         let partition = TxnOffsetCommitRequestPartition::default()
             .with_partition_index(partition)
             .with_committed_offset(offset)
@@ -86,8 +88,11 @@ impl Fixture {
             .with_producer_epoch(TRANSACTION.producer_epoch)
             .with_topics(vec![topic]);
         let (reply, effects) = self.ask(Input::TxnOffsetCommit(Caller::default(), Box::new(request)));
-        assert!(matches!(reply, Reply::TxnOffsetCommit(Ok(_))));
         assert_eq!(effects.transaction, Some(TRANSACTION));
+        match reply {
+            Reply::TxnOffsetCommit(Ok(response)) => response.topics[0].partitions[0].error_code,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Offset and error of a partition.
@@ -283,7 +288,7 @@ fn deletion_forgets_what_is_pending_too() {
     fixture.commit(0, 1, "");
     fixture.commit_in_transaction(0, 2);
     fixture.commit_in_transaction(1, 2);
-    // The topic is not in the image.
+    fixture.image = Image::empty();
     let situation = Situation { now: Instant(1), wall_ms: 1, image: &fixture.image, random: 0 };
     assert!(fixture.machine.loaded(&situation).records.is_empty());
     assert_eq!(fixture.machine.next_deadline(), Some(Instant(1)));
@@ -298,6 +303,31 @@ fn deletion_forgets_what_is_pending_too() {
 }
 
 #[test]
+fn offsets_of_what_does_not_exist_are_refused_and_those_of_an_earlier_topic_forgotten() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.commit(99, 1, ""), 0);
+    assert_eq!(fixture.commit(100, 1, ""), ErrorCode::UnknownTopicOrPartition.code());
+    fixture.image = image_of(&[("u", 1), ("t", 100)]);
+    let sweep = |fixture: &mut Fixture| {
+        let situation = Situation { now: Instant(1), wall_ms: 1, image: &fixture.image, random: 0 };
+        fixture.machine.loaded(&situation);
+        let records = fixture.machine.on_time(&situation).records;
+        for record in &records {
+            fixture.machine.replay(&record.key, record.value.as_deref(), None).unwrap();
+        }
+        records.len()
+    };
+    assert_eq!(sweep(&mut fixture), 1, "the topic was deleted and made again");
+    assert_eq!(fixture.commit(99, 2, ""), 0);
+    assert_eq!(sweep(&mut fixture), 0);
+    fixture.image = image_of(&[("u", 1)]);
+    assert_eq!(fixture.commit(99, 3, ""), ErrorCode::UnknownTopicOrPartition.code());
+    assert_eq!(fixture.commit_in_transaction(0, 3), ErrorCode::UnknownTopicOrPartition.code());
+    assert_eq!(fixture.fetch(99, true), (2, 0));
+    assert!(!fixture.machine.offsets().has_pending_of("g"));
+}
+
+#[test]
 fn offsets_of_an_unknown_group_cannot_be_deleted() {
     let mut fixture = Fixture::new();
     let request = OffsetDeleteRequest::default().with_group_id(GroupId(text("g")));
@@ -305,6 +335,23 @@ fn offsets_of_an_unknown_group_cannot_be_deleted() {
         Reply::OffsetDelete(Err(error)) => assert_eq!(error.code, ErrorCode::GroupIdNotFound),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn an_offset_is_deleted_once_however_often_it_is_named() {
+    let mut fixture = Fixture::new();
+    assert_eq!((fixture.commit(0, 1, ""), fixture.commit(1, 1, "")), (0, 0));
+    let partition = |index| OffsetDeleteRequestPartition::default().with_partition_index(index);
+    let topic = OffsetDeleteRequestTopic::default()
+        .with_name(TopicName(text("t")))
+        .with_partitions([0, 1, 0, 2].map(partition).to_vec());
+    let request =
+        OffsetDeleteRequest::default().with_group_id(GroupId(text("g"))).with_topics(vec![topic.clone(), topic]);
+    let (reply, effects) = fixture.ask(Input::OffsetDelete(Box::new(request)));
+    let Reply::OffsetDelete(Ok(response)) = reply else { panic!("offsets are deleted") };
+    assert!(response.topics.iter().flat_map(|topic| &topic.partitions).all(|one| one.error_code == 0));
+    assert_eq!(effects.records.len(), 2);
+    assert_eq!((fixture.fetch(0, true), fixture.fetch(1, true)), ((-1, 0), (-1, 0)));
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(super) struct Held<R> {
 
 /// What a decision releases.
 pub(super) enum Release<R> {
+    /// A part of a decision: its replies are behind the last one.
+    Nothing,
     Replies(Vec<(ReplyTo, R)>),
     Marker(oneshot::Sender<Result<Appended, ClientError>>),
     /// The first batch of a snapshot.
@@ -57,7 +59,7 @@ impl<M: Machine> Coordinator<M> {
             (Release::SnapshotBegins, Ok(Some(appended))) => {
                 self.state.borrow_mut().growth.snapshot_from = Some(appended.base_offset);
             }
-            (Release::Marker(_), _)
+            (Release::Nothing | Release::Marker(_), _)
             | (Release::SnapshotBegins | Release::SnapshotGoesOn | Release::SnapshotEnds, _) => {}
         }
     }

@@ -8,6 +8,7 @@ use crate::model::ids::{NO_PRODUCER_EPOCH, ProducerEpoch, ProducerId};
 use crate::model::offset::Timestamp;
 
 /// What a producer is given.
+#[derive(Clone, Copy)]
 enum Given {
     /// The next epoch, and which one it may ask again with.
     Next { last_epoch: ProducerEpoch },
@@ -42,9 +43,13 @@ impl TransactionMachine {
             }
             return effects;
         };
-        if let Err(error) = check_expected(entry, begin.expected) {
-            return Effects::reply(to, Reply::Refused(error));
+        if begin.expected.is_some_and(|producer| entry.durable.is_followed_by(producer)) {
+            return self.wait(situation, Input::Begin(begin), to);
         }
+        let given = match given(entry, begin.expected) {
+            Ok(given) => given,
+            Err(error) => return Effects::reply(to, Reply::Refused(error)),
+        };
         let status = entry.durable.status;
         match status {
             Status::PrepareCommit | Status::PrepareAbort => self.wait(situation, Input::Begin(begin), to),
@@ -58,7 +63,7 @@ impl TransactionMachine {
                 effects
             }
             Status::Empty | Status::CompleteCommit | Status::CompleteAbort => {
-                renew(entry, begin, situation.wall_ms, to)
+                renew(entry, given, begin, situation.wall_ms, to)
             }
         }
     }
@@ -71,27 +76,7 @@ fn first(begin: &Begin, wall_ms: Timestamp, to: ReplyTo) -> Effects<Reply> {
     TransactionMachine::change(&begin.transactional_id, &transaction, Some((to, Reply::Producer(fresh, 0))))
 }
 
-/// A producer that says who it is must be the one that stands for the id, or one that lost the answer that replaced it. A
-/// fenced one is told so at once, and can no more end the transaction of its successor.
-fn check_expected(entry: &Entry, expected: Option<(ProducerId, ProducerEpoch)>) -> Result<(), ClientError> {
-    let Some((producer_id, epoch)) = expected else { return Ok(()) };
-    let durable = &entry.durable;
-    let same = durable.producer_id == producer_id && (epoch == durable.producer_epoch || epoch == entry.last_epoch);
-    let rotated = durable.previous_producer_id == producer_id && is_exhausted(epoch) && durable.producer_epoch == 0;
-    if same || rotated || durable.status.is_prepared() && durable.producer_id == producer_id {
-        return Ok(());
-    }
-    Err(ClientError::new(
-        ErrorCode::ProducerFenced,
-        format!(
-            "producer {producer_id} at epoch {epoch} was fenced: producer {} at epoch {} stands for the transactional id now",
-            durable.producer_id, durable.producer_epoch
-        ),
-    ))
-}
-
-fn renew(entry: &mut Entry, begin: Begin, wall_ms: Timestamp, to: ReplyTo) -> Effects<Reply> {
-    let given = given(entry, begin.expected);
+fn renew(entry: &mut Entry, given: Given, begin: Begin, wall_ms: Timestamp, to: ReplyTo) -> Effects<Reply> {
     let mut next = Transaction {
         status: Status::Empty,
         timeout_ms: begin.timeout_ms,
@@ -117,16 +102,29 @@ fn renew(entry: &mut Entry, begin: Begin, wall_ms: Timestamp, to: ReplyTo) -> Ef
     TransactionMachine::change(&begin.transactional_id, &next, Some((to, reply)))
 }
 
-/// What a producer is given that passed [`check_expected`], while no transaction is open.
-fn given(entry: &Entry, expected: Option<(ProducerId, ProducerEpoch)>) -> Given {
+/// What a producer is given. One that says who it is (KIP-360) must be the one that stands for the id, or one that lost the answer
+/// which replaced it. A fenced one is told so at once, and can no more end the transaction of its successor.
+fn given(entry: &Entry, expected: Option<(ProducerId, ProducerEpoch)>) -> Result<Given, ClientError> {
     let durable = &entry.durable;
-    match expected {
-        Some((producer_id, epoch)) if producer_id == durable.producer_id && epoch == durable.producer_epoch => {
-            let last_epoch = durable.producer_epoch;
-            if durable.is_exhausted() { Given::Rotated { last_epoch } } else { Given::Next { last_epoch } }
-        }
-        Some(_) => Given::Again,
-        None if durable.is_exhausted() => Given::Rotated { last_epoch: NO_PRODUCER_EPOCH },
-        None => Given::Next { last_epoch: NO_PRODUCER_EPOCH },
+    let last_epoch = expected.map_or(NO_PRODUCER_EPOCH, |(_, epoch)| epoch);
+    let Some((producer_id, epoch)) = expected.filter(|own| *own != (durable.producer_id, durable.producer_epoch))
+    else {
+        return Ok(if durable.is_exhausted() { Given::Rotated { last_epoch } } else { Given::Next { last_epoch } });
+    };
+    let before_rotation =
+        producer_id == durable.previous_producer_id && is_exhausted(epoch) && durable.producer_epoch == 0;
+    // Who has a transaction open did get the answer.
+    let lost_the_answer = epoch == entry.last_epoch
+        && (producer_id == durable.producer_id || before_rotation)
+        && durable.status != Status::Ongoing;
+    if lost_the_answer {
+        return Ok(Given::Again);
     }
+    Err(ClientError::new(
+        ErrorCode::ProducerFenced,
+        format!(
+            "producer {producer_id} at epoch {epoch} was fenced: producer {} at epoch {} stands for the transactional id now",
+            durable.producer_id, durable.producer_epoch
+        ),
+    ))
 }

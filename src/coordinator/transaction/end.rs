@@ -24,7 +24,7 @@ enum Verdict {
     AbortNothing,
     /// It was decided so before, and is complete.
     Done,
-    /// It was decided so before; the markers are being written.
+    /// The markers of the last decision, perhaps of this very one, are being written.
     Wait,
     Refuse(ErrorCode, &'static str),
 }
@@ -149,6 +149,9 @@ impl TransactionMachine {
 
 fn verdict(durable: &Transaction, end: &End) -> Verdict {
     let epoch = end.producer_epoch;
+    if durable.is_followed_by((end.producer_id, epoch)) {
+        return Verdict::Wait;
+    }
     let knows_bump = durable.client_version >= EPOCH_BUMP_FROM;
     let repeated =
         knows_bump && durable.producer_id == end.producer_id && epoch.checked_add(1) == Some(durable.producer_epoch);

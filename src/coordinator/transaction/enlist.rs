@@ -4,11 +4,15 @@
 use super::machine::{Enlist, Input, Reply, TransactionMachine};
 use super::state::{Status, Transaction};
 use crate::base::time::Duration;
-use crate::coordinator::machine::{Effects, ReplyTo, Situation};
+use crate::coordinator::machine::{DECISION_BYTES_ENOUGH, DECISION_BYTES_MAX, Effects, ReplyTo, Situation, bytes_of};
 use crate::model::error_code::{ClientError, ErrorCode};
 
-/// The most partitions that one transaction may touch: their names make up a record.
+/// The most partitions that one transaction may touch.
 pub const PARTITIONS_MAX: usize = 100_000;
+/// The largest record of a transaction, in bytes: the names of the topics that it touches make it up.
+pub const RECORD_BYTES_MAX: usize = 4 << 20;
+const _: () =
+    assert!(RECORD_BYTES_MAX + DECISION_BYTES_ENOUGH < DECISION_BYTES_MAX as usize, "of the last one that is overdue");
 
 impl TransactionMachine {
     pub(super) fn enlist(&mut self, situation: &Situation<'_>, enlist: Enlist, to: ReplyTo) -> Effects<Reply> {
@@ -36,17 +40,21 @@ impl TransactionMachine {
             next.partitions.clear();
         }
         next.partitions.extend(enlist.partitions.iter().cloned());
-        if next.partitions.len() > PARTITIONS_MAX {
-            let message = format!("a transaction over more than {PARTITIONS_MAX} partitions: commit more often");
+        (next.updated_ms, next.client_version) = (situation.wall_ms, enlist.client_version);
+        let answers = vec![None; enlist.partitions.len()];
+        let effects = TransactionMachine::change(&enlist.transactional_id, &next, Some((to, Reply::Enlisted(answers))));
+        if next.partitions.len() > PARTITIONS_MAX || bytes_of(&effects.records) > RECORD_BYTES_MAX {
+            let message = format!(
+                "a transaction over more than {PARTITIONS_MAX} partitions, or whose record passes {RECORD_BYTES_MAX} \
+                 bytes: commit more often"
+            );
             return all(to, &enlist, Some(&ClientError::new(ErrorCode::InvalidRequest, message)));
         }
-        (next.updated_ms, next.client_version) = (situation.wall_ms, enlist.client_version);
         if !ongoing {
             let takes = Duration::from_millis(u64::try_from(next.timeout_ms).unwrap_or(0));
-            self.timeouts.insert((situation.now + takes, enlist.transactional_id.clone()));
+            self.time_out_at(&enlist.transactional_id, situation.now + takes);
         }
-        let answers = vec![None; enlist.partitions.len()];
-        TransactionMachine::change(&enlist.transactional_id, &next, Some((to, Reply::Enlisted(answers))))
+        effects
     }
 
     /// Notes who uses the transactional id: after a start of the broker nobody else says so before the transaction ends.
@@ -59,10 +67,14 @@ impl TransactionMachine {
     }
 
     fn check_producer(&self, enlist: &Enlist) -> Result<&Transaction, ClientError> {
-        let durable = self.get(&enlist.transactional_id).filter(|known| known.producer_id == enlist.producer_id);
-        let durable = durable.ok_or_else(|| unknown(&enlist.transactional_id, enlist.producer_id))?;
-        if durable.producer_epoch == enlist.producer_epoch {
+        let unknown = || unknown(&enlist.transactional_id, enlist.producer_id);
+        let durable = self.get(&enlist.transactional_id).ok_or_else(unknown)?;
+        let producer = (enlist.producer_id, enlist.producer_epoch);
+        if producer == (durable.producer_id, durable.producer_epoch) || durable.is_followed_by(producer) {
             return Ok(durable);
+        }
+        if durable.producer_id != enlist.producer_id {
+            return Err(unknown());
         }
         let message = format!(
             "producer {} sent epoch {}, and its epoch is {}: another instance has taken over the transactional id, or the \

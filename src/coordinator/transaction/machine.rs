@@ -13,7 +13,7 @@ use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::ids::{ProducerEpoch, ProducerId};
 
 /// What a coordinator of transactions is asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Input {
     /// Who stands for a transactional id from now on (InitProducerId).
     Begin(Begin),
@@ -149,7 +149,7 @@ pub struct TransactionMachine {
     pub(super) entries: BTreeMap<String, Entry>,
     /// Who uses the transactional id that the records being replayed make known.
     pub(super) newcomer: Client,
-    /// When open transactions may have taken too long. Not every one of these still stands when its time comes.
+    /// When open transactions may have taken too long, one for each transactional id at most: each entry's `times_out`.
     pub(super) timeouts: BTreeSet<(Instant, String)>,
     pub(super) expiry_at: Option<Instant>,
     /// Who wants the next markers.

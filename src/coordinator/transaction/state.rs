@@ -128,6 +128,11 @@ impl Transaction {
         is_exhausted(self.producer_epoch)
     }
 
+    /// Whether `producer` is the one that was told to follow this one, whose epochs are used up, and is ahead of the markers.
+    pub fn is_followed_by(&self, producer: (ProducerId, ProducerEpoch)) -> bool {
+        self.status.is_prepared() && self.next_producer_id != NO_PRODUCER_ID && producer == (self.next_producer_id, 0)
+    }
+
     /// When an open transaction has taken too long.
     pub fn overdue_ms(&self) -> Timestamp {
         self.started_ms.saturating_add(i64::from(self.timeout_ms))
@@ -157,6 +162,8 @@ pub struct Entry {
     pub last_epoch: ProducerEpoch,
     /// Who uses it.
     pub client: Client,
+    /// When it is looked at whether the open transaction has taken too long. It may be of one that has ended since.
+    pub times_out: Option<Instant>,
     /// Requests that came while markers are being written, until when they may wait.
     pub waiting: VecDeque<(Input, ReplyTo, Instant)>,
 }
@@ -164,6 +171,12 @@ pub struct Entry {
 impl Entry {
     /// As a record says.
     pub fn new(durable: Transaction) -> Entry {
-        Entry { durable, last_epoch: NO_PRODUCER_EPOCH, client: Client::default(), waiting: VecDeque::new() }
+        Entry {
+            durable,
+            last_epoch: NO_PRODUCER_EPOCH,
+            client: Client::default(),
+            times_out: None,
+            waiting: VecDeque::new(),
+        }
     }
 }

@@ -7,7 +7,9 @@ use super::markers::Markers;
 use super::record::{decode_key, decode_value, record};
 use super::state::{Client, Status, Touched, Transaction};
 use crate::base::time::{Duration, Instant};
-use crate::coordinator::machine::{CoordinatorRecord, Effects, Machine, ReplyTo, Situation};
+use crate::coordinator::machine::{
+    CoordinatorRecord, DECISION_BYTES_MAX, Effects, Machine, ReplyTo, Situation, bytes_of,
+};
 use crate::metadata::image::Image;
 use crate::model::error_code::ErrorCode;
 
@@ -57,20 +59,19 @@ impl Fixture {
     fn call(&mut self, call: impl FnOnce(&mut TransactionMachine, &Situation<'_>) -> Effects<Reply>) {
         let now = Instant(self.wall_ms as u64 * 1_000_000);
         let situation = Situation { now, wall_ms: self.wall_ms, image: &self.image, random: 0 };
-        let effects = call(&mut self.machine, &situation);
-        for record in effects.records {
-            self.machine.replay(&record.key, record.value.as_deref(), None).unwrap();
-            self.log.push(record);
-        }
-        self.replies.extend(effects.replies);
-        // The shell calls again as long as something is due.
-        while self.machine.next_deadline().is_some_and(|at| at <= now) {
-            let effects = self.machine.on_time(&situation);
+        let mut effects = call(&mut self.machine, &situation);
+        loop {
+            assert!(bytes_of(&effects.records) < DECISION_BYTES_MAX as usize, "one batch holds it");
             for record in effects.records {
                 self.machine.replay(&record.key, record.value.as_deref(), None).unwrap();
                 self.log.push(record);
             }
             self.replies.extend(effects.replies);
+            // The shell calls again as long as something is due.
+            if self.machine.next_deadline().is_none_or(|at| at > now) {
+                return;
+            }
+            effects = self.machine.on_time(&situation);
         }
     }
 
@@ -123,6 +124,13 @@ impl Fixture {
             assert!(matches!(self.ask(Input::MarkersWritten(markers.clone())), Reply::Noted));
         }
         taken
+    }
+
+    /// Gives the producer the last epoch that clients may have.
+    fn wear_out(&mut self) {
+        let last = Transaction { producer_epoch: i16::MAX - 1, ..self.machine.get(ID).unwrap().clone() };
+        let worn = record(ID, &last);
+        self.machine.replay(&worn.key, worn.value.as_deref(), None).unwrap();
     }
 
     fn status(&self) -> Status {
@@ -252,18 +260,46 @@ fn version_2_takes_each_end_to_the_next_epoch() {
 fn used_up_epochs_lead_to_another_producer_id() {
     let mut fixture = Fixture::new();
     fixture.init();
-    let last = Transaction { producer_epoch: i16::MAX - 1, ..fixture.machine.get(ID).unwrap().clone() };
-    let worn = record(ID, &last);
-    fixture.machine.replay(&worn.key, worn.value.as_deref(), None).unwrap();
+    fixture.wear_out();
     let owner = (500, i16::MAX - 1);
     assert_eq!(fixture.add(owner, 0, 2), None);
     assert!(matches!(fixture.ask(end(owner, true, 2, None)), Reply::NeedsProducerId));
     assert_eq!(producer(fixture.ask(end(owner, true, 2, Some(501)))), (501, 0));
+    // What it was told to go on with is known from then on, and waits for the markers like any other.
+    let early = fixture.begin(Some((501, 0)), None);
+    let early = [enlist((501, 0), 0, false, 2), end((501, 0), false, 2, None), early].map(|input| fixture.start(input));
+    assert_eq!(fixture.add((502, 0), 0, 2), Some(ErrorCode::InvalidProducerIdMapping));
     let written = fixture.write_markers();
     assert_eq!((written[0].producer_id, written[0].producer_epoch), (500, i16::MAX));
-    assert_eq!(fixture.add((501, 0), 0, 2), None);
+    assert_eq!(enlisted(fixture.reply(early[0]).unwrap()), None);
+    assert_eq!(producer(fixture.reply(early[1]).unwrap()), (501, 1));
+    fixture.write_markers();
+    assert_eq!(producer(fixture.reply(early[2]).unwrap()), (501, 1), "asked with the epoch before");
     let known = fixture.machine.get(ID).unwrap();
     assert_eq!((known.previous_producer_id, known.next_producer_id), (500, -1));
+}
+
+#[test]
+fn a_rotation_gives_the_new_id_again_to_who_asked_for_it_and_to_nobody_else() {
+    let held = (500, i16::MAX - 1);
+    for (expected, again) in [(None, Err(ErrorCode::ProducerFenced)), (Some(held), Ok((501, 0)))] {
+        let mut fixture = Fixture::new();
+        fixture.init();
+        fixture.wear_out();
+        let rotating = fixture.begin(expected, Some(501));
+        assert_eq!(producer(fixture.ask(rotating)), (501, 0));
+        let repeated = fixture.begin(Some(held), None);
+        let answer = match fixture.ask(repeated) {
+            Reply::Producer(id, epoch) => Ok((id, epoch)),
+            other => Err(refusal(other)),
+        };
+        assert_eq!(answer, again);
+        // Whoever opens a transaction has had the answer.
+        assert_eq!(fixture.add((501, 0), 0, 0), None);
+        let zombie = fixture.begin(Some(held), None);
+        assert_eq!(refusal(fixture.ask(zombie)), ErrorCode::ProducerFenced);
+        assert_eq!(fixture.status(), Status::Ongoing);
+    }
 }
 
 #[test]
@@ -357,6 +393,82 @@ fn transactions_that_take_too_long_are_aborted_also_after_a_crash() {
         assert_eq!(refusal(fixture.ask(end(owner, true, 2, None))), ErrorCode::ProducerFenced);
         assert_eq!(fixture.add(owner, 0, 2), Some(ErrorCode::ProducerFenced));
     }
+}
+
+#[test]
+fn a_transaction_whose_record_the_log_would_not_take_is_refused() {
+    let mut fixture = Fixture::new();
+    let (producer_id, producer_epoch) = fixture.init();
+    let name = |number: i32| format!("{number:0>249}");
+    let partitions = |numbers: std::ops::Range<i32>| numbers.map(|number| (name(number).into(), 0)).collect();
+    let mut enlist = |partitions| {
+        let transactional_id = ID.to_owned();
+        let enlist = Enlist {
+            transactional_id,
+            producer_id,
+            producer_epoch,
+            partitions,
+            verify_only: false,
+            client_version: 2,
+            client: Client::default(),
+        };
+        enlisted(fixture.ask(Input::Enlist(enlist)))
+    };
+    assert_eq!(enlist(partitions(0..16_000)), None);
+    assert_eq!(enlist(partitions(16_000..17_000)), Some(ErrorCode::InvalidRequest));
+    assert_eq!(enlist(partitions(0..10)), None, "it goes on with what it has");
+}
+
+#[test]
+fn large_transactions_that_are_overdue_at_once_are_aborted_one_decision_after_another() {
+    let mut fixture = Fixture::new();
+    let partitions: Vec<Touched> = (0..12_000).map(|number| (format!("{number:0>249}").into(), 0)).collect();
+    let ids: Vec<String> = (0..3).map(|number| format!("large-{number}")).collect();
+    for id in &ids {
+        let begin = Begin {
+            transactional_id: id.clone(),
+            timeout_ms: TIMEOUT_MS,
+            expected: None,
+            fresh: Some(500),
+            client: Client::default(),
+        };
+        let (producer_id, producer_epoch) = producer(fixture.ask(Input::Begin(begin)));
+        let (transactional_id, partitions) = (id.clone(), partitions.clone());
+        let enlist = Enlist {
+            transactional_id,
+            producer_id,
+            producer_epoch,
+            partitions,
+            verify_only: false,
+            client_version: 2,
+            client: Client::default(),
+        };
+        assert_eq!(enlisted(fixture.ask(Input::Enlist(enlist))), None);
+    }
+    fixture.pass(Duration::from_millis(TIMEOUT_MS as u64));
+    for id in &ids {
+        assert_eq!(fixture.machine.get(id).unwrap().status, Status::PrepareAbort);
+    }
+}
+
+#[test]
+fn one_transactional_id_has_one_timeout_however_many_transactions_it_sees() {
+    let mut fixture = Fixture::new();
+    let mut owner = fixture.init();
+    for _ in 0..1000 {
+        assert_eq!(fixture.add(owner, 0, 2), None);
+        owner = producer(fixture.ask(end(owner, true, 2, None)));
+        fixture.write_markers();
+        fixture.wall_ms += 1;
+    }
+    assert_eq!(fixture.machine.timeouts.len(), 1);
+    // It is the last one's.
+    assert_eq!(fixture.add(owner, 0, 2), None);
+    fixture.pass(Duration::from_millis(TIMEOUT_MS as u64 - 1));
+    assert_eq!(fixture.status(), Status::Ongoing);
+    fixture.pass(Duration::from_millis(1));
+    assert_eq!(fixture.status(), Status::PrepareAbort);
+    assert!(fixture.machine.timeouts.is_empty());
 }
 
 #[test]

@@ -5,9 +5,9 @@ use super::end::concurrent;
 use super::machine::{Input, Reply, TransactionMachine};
 use super::markers::Markers;
 use super::record::tombstone;
-use super::state::Status;
+use super::state::{Status, Transaction};
 use crate::base::time::{Duration, Instant};
-use crate::coordinator::machine::{Effects, Machine, ReplyTo, Situation};
+use crate::coordinator::machine::{DECISION_BYTES_ENOUGH, Effects, Machine, ReplyTo, Situation, bytes_of};
 
 /// How long a request may wait for the markers of the transaction before it. They take milliseconds; where a disk is in
 /// trouble the client is told to try again, as Kafka does at once.
@@ -40,17 +40,27 @@ impl TransactionMachine {
 
     /// The log has been replayed: clocks start, and decided transactions go on.
     pub(super) fn resume(&mut self, situation: &Situation<'_>) {
-        for (id, entry) in &self.entries {
+        for (id, entry) in &mut self.entries {
             let durable = &entry.durable;
             if durable.status == Status::Ongoing {
-                let left = durable.overdue_ms().saturating_sub(situation.wall_ms);
-                let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-                self.timeouts.insert((situation.now + left, id.clone()));
+                let at = situation.now + left_of(durable, situation);
+                entry.times_out = Some(at);
+                self.timeouts.insert((at, id.clone()));
             } else if durable.status.is_prepared() {
                 self.to_write.push_back(Markers::of(id, durable));
             }
         }
         self.expiry_at = Some(situation.now + self.expiry_interval());
+    }
+
+    /// Sees to it that the open transaction of a transactional id is looked at when `at` has come; it is looked at no more for the
+    /// one before.
+    pub(super) fn time_out_at(&mut self, transactional_id: &str, at: Instant) {
+        let Some(entry) = self.entries.get_mut(transactional_id) else { return };
+        if let Some(before) = entry.times_out.replace(at) {
+            self.timeouts.remove(&(before, transactional_id.to_owned()));
+        }
+        self.timeouts.insert((at, transactional_id.to_owned()));
     }
 
     fn expiry_interval(&self) -> Duration {
@@ -100,15 +110,22 @@ impl TransactionMachine {
     /// Aborts transactions that have taken too long.
     fn abort_overdue(&mut self, situation: &Situation<'_>) -> Effects<Reply> {
         let mut all = Effects::default();
+        let mut bytes = 0;
         for _ in 0..DECISIONS_MAX {
-            let Some((at, id)) = self.timeouts.first().filter(|(at, _)| *at <= situation.now).cloned() else { break };
-            self.timeouts.remove(&(at, id.clone()));
-            let Some(durable) = self.get(&id).filter(|known| known.status == Status::Ongoing) else { continue };
-            let left = durable.overdue_ms().saturating_sub(situation.wall_ms);
-            if left > 0 {
-                // Another transaction of the same id, or the wall clock was set back.
-                let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-                self.timeouts.insert((situation.now + left, id));
+            if bytes >= DECISION_BYTES_ENOUGH || self.timeouts.first().is_none_or(|(at, _)| *at > situation.now) {
+                break;
+            }
+            let Some((_, id)) = self.timeouts.pop_first() else { break };
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            entry.times_out = None;
+            let durable = &entry.durable;
+            if durable.status != Status::Ongoing {
+                continue;
+            }
+            let left = left_of(durable, situation);
+            if !left.is_zero() {
+                // The wall clock was set back.
+                self.time_out_at(&id, situation.now + left);
                 continue;
             }
             tracing::info!(
@@ -117,6 +134,7 @@ impl TransactionMachine {
                 "a transaction took too long: aborted"
             );
             let effects = self.fence(situation, &id);
+            bytes += bytes_of(&effects.records);
             all.records.extend(effects.records);
             all.replies.extend(effects.replies);
         }
@@ -154,6 +172,12 @@ impl TransactionMachine {
         self.expiry_at = Some(if more { situation.now } else { situation.now + self.expiry_interval() });
         Effects { records, ..Effects::default() }
     }
+}
+
+/// How long an open transaction may go on.
+fn left_of(durable: &Transaction, situation: &Situation<'_>) -> Duration {
+    let left_ms = durable.overdue_ms().saturating_sub(situation.wall_ms);
+    Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
 }
 
 /// The answer to a request that came while the markers of the transaction before it are being written.

@@ -4,7 +4,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, Forgot
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{BrokerId, FetchRequest as TheirRequest};
 
-use super::{CORRELATION_ID, Draw, is_topic, read_reply, request_frame, spans, str_bytes, topic_name};
+use super::{CORRELATION_ID, Draw, LIMITS, is_topic, read_reply, request_frame, spans, str_bytes, topic_name};
 use crate::model::error_code::ErrorCode;
 use crate::protocol::fetch::{
     AbortedTransaction, EncodedFetch, EpochEndOffset, FetchRequest, FetchResponse, FetchedPartition, IsolationLevel,
@@ -156,7 +156,7 @@ fn damaged_requests_are_refused_or_read_as_the_crate_reads_them() {
             let mut body = frame[body_at..].to_vec();
             draw.damage(&mut body);
             let ours = decode_request(version, &body, 0);
-            let theirs = guard::decode::<TheirRequest>(&body.clone().into(), version, 1 << 20, Rest::Refused);
+            let theirs = guard::decode::<TheirRequest>(&body.clone().into(), version, LIMITS, Rest::Refused);
             if let (Ok(ours), Ok(theirs)) = (ours, theirs) {
                 assert_same(&ours, &theirs, version);
                 agreed += 1;

@@ -6,10 +6,10 @@ use std::fmt::Debug;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, BrokerId, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
-    SyncGroupRequest,
+    ApiVersionsRequest, BrokerId, FindCoordinatorRequest, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
+    MetadataResponse, SyncGroupRequest,
 };
-use kafka_protocol::protocol::{HeaderVersion, Request};
+use kafka_protocol::protocol::{HeaderVersion, Request, StrBytes};
 
 use super::samples::{Visitor, visit_all};
 use super::{CORRELATION_ID, Draw, read_reply, request_frame, str_bytes, topic_name};
@@ -17,6 +17,7 @@ use crate::model::error_code::ErrorCode;
 use crate::protocol::api::{ApiKey, advertised, request_header_version, response_header_version};
 use crate::protocol::api_versions::{self, Feature, Features};
 use crate::protocol::message::{BODY_BYTES_MAX, decode_request, encode_response, schema_version};
+use crate::protocol::primitives::STRING_BYTES_MAX;
 use crate::protocol::{offset_ids, txn_markers};
 
 struct RoundTrip(BTreeSet<(i16, i16)>);
@@ -132,6 +133,18 @@ fn a_body_or_a_field_above_its_limit_is_refused() {
         let (frame, body_at) = request_frame(version, &assignment((1 << 20) + 1));
         assert!(decode_request::<SyncGroupRequest>(version, &frame[body_at..]).is_err());
     }
+}
+
+#[test]
+fn a_compact_string_is_no_longer_than_a_plain_one() {
+    let request = |bytes: usize| {
+        FindCoordinatorRequest::default().with_coordinator_keys(vec![StrBytes::from_string("x".repeat(bytes))])
+    };
+    let (frame, body_at) = request_frame(4, &request(STRING_BYTES_MAX));
+    assert!(decode_request::<FindCoordinatorRequest>(4, &frame[body_at..]).is_ok());
+    let (frame, body_at) = request_frame(4, &request(40_000));
+    let error = decode_request::<FindCoordinatorRequest>(4, &frame[body_at..]).expect_err("too long");
+    assert_eq!(error.reason, "a field of 40000 bytes, 32767 are allowed");
 }
 
 #[test]

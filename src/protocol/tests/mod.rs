@@ -20,10 +20,13 @@ use crate::model::ids::{TopicId, Uuid};
 
 use super::client;
 use super::frame::{FRAME_BYTES_MIN, SIZE_FIELD_BYTES, frame_length, request_header};
+use super::guard::Limits;
 use super::topic::{CurrentLeader, NodeEndpoint, TopicRef, TopicSpan};
 
 const FRAME_BYTES_MAX: usize = 100 << 20;
 const CORRELATION_ID: i32 = 0x0102_0304;
+/// Of what both codecs read.
+const LIMITS: Limits = Limits { array_length_max: 1 << 20, field_bytes_max: 1 << 20 };
 
 /// Draws of things that stand in messages.
 struct Draw(Prng);

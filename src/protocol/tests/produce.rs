@@ -5,10 +5,10 @@ use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{ProduceRequest as TheirRequest, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
 
-use super::{CORRELATION_ID, Draw, is_topic, read_reply, request_frame, spans, str_bytes, topic_name};
+use super::{CORRELATION_ID, Draw, LIMITS, is_topic, read_reply, request_frame, spans, str_bytes, topic_name};
 use crate::model::error_code::ErrorCode;
 use crate::protocol::guard::{self, Rest};
-use crate::protocol::primitives::{EncodeError, Fault};
+use crate::protocol::primitives::{EncodeError, Fault, REQUEST_PARTITIONS_MAX};
 use crate::protocol::produce::{
     ProduceRequest, ProduceResponse, ProducedPartition, TopicRef, decode_request, encode_response,
 };
@@ -95,7 +95,7 @@ fn damaged_requests_are_refused_or_read_as_the_crate_reads_them() {
             let mut body = frame[body_at..].to_vec();
             draw.damage(&mut body);
             let ours = decode_request(version, &body, 0);
-            let theirs = guard::decode::<TheirRequest>(&body.clone().into(), version, 1 << 20, Rest::Refused);
+            let theirs = guard::decode::<TheirRequest>(&body.clone().into(), version, LIMITS, Rest::Refused);
             if let (Ok(ours), Ok(theirs)) = (ours, theirs) {
                 assert_same(&ours, &theirs, &body);
                 agreed += 1;
@@ -129,6 +129,25 @@ fn lengths_beyond_the_frame_are_refused_before_anything_is_reserved() {
     body[8..12].copy_from_slice(&1000i32.to_be_bytes());
     let error = decode_request(8, &body, 0).expect_err("too many topics for the bytes");
     assert_eq!(error.fault, Fault::Truncated { needed: 6000, left: 32 });
+}
+
+#[test]
+fn the_partitions_of_all_topics_have_a_bound_together() {
+    let request = |each: usize| {
+        // Null transactional id, acks, timeout, two topics named "a".
+        let mut body = vec![0xff, 0xff, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2];
+        for _ in 0..2 {
+            body.extend_from_slice(&[0, 1, b'a']);
+            body.extend_from_slice(&i32::try_from(each).expect("a count").to_be_bytes());
+            // Partition 0 with null records.
+            body.extend([0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff].repeat(each));
+        }
+        body
+    };
+    let allowed = request(REQUEST_PARTITIONS_MAX / 2);
+    assert_eq!(decode_request(8, &allowed, 0).expect("decodes").partitions.len(), REQUEST_PARTITIONS_MAX);
+    let error = decode_request(8, &request(REQUEST_PARTITIONS_MAX / 2 + 1), 0).expect_err("too many");
+    assert_eq!(error.fault, Fault::TooManyPartitions(REQUEST_PARTITIONS_MAX + 2));
 }
 
 fn our_partition(draw: &mut Draw) -> ProducedPartition {

@@ -74,6 +74,10 @@ fn topics_are_made_when_a_client_asks_and_both_sides_allow_it() {
     assert_eq!(ask("made", true), (0, 1));
     assert_eq!(ask("not/a/name", true).0, ErrorCode::InvalidTopicException.code());
     assert_eq!(client.produce("made", 0, &["v"]).error_code, 0);
+    let wanted = MetadataRequestTopic::default().with_name(Some(name("twice")));
+    let response = client.ask(9, &MetadataRequest::default().with_topics(Some(vec![wanted; 2])));
+    let made: Vec<_> = response.topics.iter().map(|topic| (topic.error_code, topic.partitions.len())).collect();
+    assert_eq!(made, [(0, 1)], "a topic that is named twice is made once");
     drop(broker);
     let broker = Broker::start(directory.path(), &["--reactors", "2", "--auto-create-topics", "false"]);
     let mut client = Client::connect(broker.address);

@@ -76,7 +76,10 @@ impl Join {
     /// Whether what the member brings is more than is kept of one.
     pub fn is_too_large(&self) -> bool {
         let bytes: usize = self.protocols.iter().map(|(name, metadata)| name.len() + metadata.len()).sum();
-        bytes > MEMBER_METADATA_BYTES_MAX || self.protocols.len() > PROTOCOLS_MAX
+        // JoinGroup has byte fields, so that its compact strings come with any length (`protocol/guard.rs`).
+        let names = [&self.member_id, &self.protocol_type].into_iter().chain(&self.instance_id);
+        let longest = names.map(String::len).chain(self.protocols.iter().map(|(name, _)| name.len())).max();
+        bytes > MEMBER_METADATA_BYTES_MAX || self.protocols.len() > PROTOCOLS_MAX || longest > Some(STRING_BYTES_MAX)
     }
 
     /// The names of the member's protocols.
@@ -246,7 +249,7 @@ impl ClassicGroup {
         let (version, to) = (join.caller.api_version, join.to);
         self.update_waiting(context, new_id, join);
         match self.state {
-            ClassicState::Stable if self.select_protocol() == self.protocol => {
+            ClassicState::Stable if self.select_protocol() == self.protocol && self.fits_a_record() => {
                 if let Some(member) = self.members.get_mut(new_id) {
                     member.waiting_join = None;
                 }

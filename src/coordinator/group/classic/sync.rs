@@ -71,8 +71,8 @@ impl ClassicGroup {
             let part = assigned.remove(member.id.as_str());
             member.assignment = part.map(|part| Bytes::copy_from_slice(part)).unwrap_or_default();
         }
-        let bytes = self.record_bytes();
-        if bytes > GROUP_RECORD_BYTES_MAX {
+        if !self.fits_a_record() {
+            let bytes = self.record_bytes();
             let reason = format!("an assignment of {bytes} bytes, {GROUP_RECORD_BYTES_MAX} are allowed");
             self.take_assignments_back(context, ErrorCode::UnknownServerError);
             return self.prepare(context, Cause::of_group(reason));
@@ -89,6 +89,11 @@ impl ClassicGroup {
         for (member_id, to) in waiting {
             self.answer_sync(context, &member_id, to);
         }
+    }
+
+    /// Whether the log takes the group's record; see [`GROUP_RECORD_BYTES_MAX`].
+    pub(super) fn fits_a_record(&self) -> bool {
+        self.record_bytes() <= GROUP_RECORD_BYTES_MAX
     }
 
     /// About the bytes that the group's record takes: all that can be long in it.

@@ -154,6 +154,16 @@ fn timeouts_out_of_bounds_and_bad_ids_are_refused() {
     let large = vec![("range", vec![0; super::join::MEMBER_METADATA_BYTES_MAX])];
     let code = refused(&mut broker, Joins { protocols: large, ..Joins::default() });
     assert_eq!(code, ErrorCode::InvalidRequest);
+    let long = "x".repeat(40_000);
+    let code = refused(&mut broker, Joins { group: &long, ..Joins::default() });
+    assert_eq!(code, ErrorCode::InvalidGroupId);
+    for named in [
+        Joins { instance: Some(&long), ..Joins::default() },
+        Joins { kind: &long, ..Joins::default() },
+        Joins { protocols: vec![(&long, Vec::new())], ..Joins::default() },
+    ] {
+        assert_eq!(refused(&mut broker, named), ErrorCode::InvalidRequest);
+    }
     assert!(broker.groups.is_empty(), "nothing is kept of who was refused");
     assert!(broker.log.is_empty());
 }
@@ -388,6 +398,21 @@ fn an_assignment_beyond_what_a_record_takes_is_refused() {
     let to = broker.sync(&id, 1, &[(&id, &large)]);
     assert_eq!(broker.synced(to).error_code, ErrorCode::UnknownServerError.code());
     assert_eq!(broker.state(), ClassicState::PreparingRebalance);
+}
+
+#[test]
+fn a_static_member_that_comes_back_with_more_than_the_record_takes_has_the_group_rebalance() {
+    let mut broker = Fixture::new();
+    let to = broker.join(&Joins { instance: Some("one"), ..Joins::default() });
+    broker.pass_ms(DELAY_MS);
+    let id = broker.joined(to).member_id.to_string();
+    let assigned = vec![0; super::sync::GROUP_RECORD_BYTES_MAX - 1000];
+    let to = broker.sync(&id, 1, &[(&id, &assigned)]);
+    assert_eq!(broker.synced(to).error_code, 0);
+    let more = vec![("range", vec![0; 2000])];
+    let to = broker.join(&Joins { instance: Some("one"), protocols: more, ..Joins::default() });
+    assert_eq!(broker.joined(to).generation_id, 2);
+    assert_eq!(broker.state(), ClassicState::CompletingRebalance);
 }
 
 #[test]

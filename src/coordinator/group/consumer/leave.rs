@@ -10,7 +10,7 @@ use crate::coordinator::group::records::Key;
 use crate::coordinator::group::records::consumer::{GroupEpochValue, PartitionEpochs};
 use crate::coordinator::group::request::refuse;
 use crate::coordinator::group::topic_hash;
-use crate::coordinator::machine::{CoordinatorRecord, Situation};
+use crate::coordinator::machine::{CoordinatorRecord, Situation, bytes_of};
 use crate::model::error_code::{ClientError, ErrorCode};
 
 impl ConsumerGroup {
@@ -37,6 +37,16 @@ impl ConsumerGroup {
         key.record(held.encode())
     }
 
+    /// The bytes of the records that remove a member, at most; not counted the new group epoch, which all have in common.
+    pub fn removal_bytes(&self, member: &ConsumerMember) -> usize {
+        let expression = member.regex().map_or(0, |regex| self.regex_tombstone(regex).bytes());
+        bytes_of(&member_tombstones(&self.id, &member.id)) + expression
+    }
+
+    fn regex_tombstone(&self, regex: &str) -> CoordinatorRecord {
+        Key::RegularExpression { group: self.id.to_string(), regex: regex.to_owned() }.tombstone()
+    }
+
     /// The records that remove members: their tombstones, those of expressions that nobody subscribes to any more, and a new
     /// group epoch.
     pub fn remove_records(&self, situation: &Situation<'_>, members: &BTreeSet<Arc<str>>) -> Vec<CoordinatorRecord> {
@@ -46,8 +56,7 @@ impl ConsumerGroup {
         let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
         staying().filter_map(ConsumerMember::regex).for_each(|regex| *wanted.entry(regex).or_default() += 1);
         for regex in self.regexes.keys().filter(|regex| !wanted.contains_key(regex.as_str())) {
-            let key = Key::RegularExpression { group: self.id.to_string(), regex: regex.clone() };
-            records.push(key.tombstone());
+            records.push(self.regex_tombstone(regex));
         }
         let named = staying().flat_map(|member| member.told.topics.iter());
         let matched = self.regexes.iter().filter(|(regex, _)| wanted.contains_key(regex.as_str()));

@@ -11,12 +11,16 @@ use crate::coordinator::group::groups::{GROUPS_MAX, Group, Groups, merge};
 use crate::coordinator::group::history::Cause;
 use crate::coordinator::group::migration;
 use crate::coordinator::group::request::{Caller, Context, MembershipReply, refuse, text};
-use crate::coordinator::machine::{CoordinatorRecord, Effects, ReplyTo, Situation};
+use crate::coordinator::machine::{
+    CoordinatorRecord, DECISION_BYTES_ENOUGH, DECISION_BYTES_MAX, Effects, ReplyTo, Situation, bytes_of,
+};
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
-/// What one decision may write, in bytes of keys and values; a group that needs more is too large for the log.
+/// What one decision about a group may write, in bytes of records; a group that needs more is too large for the log.
 pub const RECORDS_BYTES_MAX: usize = 6 << 20;
+const _: () =
+    assert!(RECORDS_BYTES_MAX + DECISION_BYTES_ENOUGH < DECISION_BYTES_MAX as usize, "of the last group that is due");
 
 impl Groups {
     /// Answers a ConsumerGroupHeartbeat.
@@ -193,7 +197,7 @@ fn send_away(classic: &mut ClassicGroup, context: &mut Context<'_>) {
 
 /// Refuses a decision that the log could not take as one batch.
 pub(super) fn check_size(records: &[CoordinatorRecord]) -> Result<(), ClientError> {
-    let bytes: usize = records.iter().map(|record| record.key.len() + record.value.as_ref().map_or(0, Vec::len)).sum();
+    let bytes = bytes_of(records);
     if bytes <= RECORDS_BYTES_MAX {
         return Ok(());
     }

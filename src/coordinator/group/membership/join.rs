@@ -17,6 +17,7 @@ use crate::coordinator::group::settings::{GroupSettings, milliseconds};
 use crate::coordinator::machine::{Effects, ReplyTo, Situation};
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::protocol::messages::{JoinGroupRequest, JoinGroupResponse};
+use crate::protocol::primitives::STRING_BYTES_MAX;
 
 /// A refused JoinGroup.
 fn refused(
@@ -59,7 +60,7 @@ impl Groups {
     fn check_join(&self, id: &str, join: &Join) -> Option<ErrorCode> {
         let classic = &self.settings.classic;
         let bounds = classic.session_timeout_ms_min..=classic.session_timeout_ms_max;
-        if id.is_empty() {
+        if id.is_empty() || id.len() > STRING_BYTES_MAX {
             Some(ErrorCode::InvalidGroupId)
         } else if !bounds.contains(&i64::from(join.session_timeout_ms)) {
             Some(ErrorCode::InvalidSessionTimeout)
@@ -158,6 +159,7 @@ fn join_downgrading(
     let former = replaced.iter().find_map(|id| group.members.get(id));
     let target = former.map(|former| group.target(&former.id)).unwrap_or_default();
     let records = migration::downgrade(group, replaced, Some((member, &target)), situation)?;
+    check_size(&records)?;
     let is_behind = group.target_epoch.epoch < group.epoch;
     let differs = former.is_some_and(|former| former.told.topics != member.told.topics || former.regex().is_some());
     let response = JoinGroupResponse::default()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::heartbeat::check_size;
+use super::heartbeat::{RECORDS_BYTES_MAX, check_size};
 use crate::coordinator::group::classic::join::client_reason;
 use crate::coordinator::group::consumer::group::ConsumerGroup;
 use crate::coordinator::group::consumer::heartbeat::check_instance;
@@ -67,11 +67,20 @@ fn leave_consumer(
 ) -> Vec<MemberResponse> {
     let Group::Consumer(group) = &entry.group else { return Vec::new() };
     let mut leaving: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut bytes = 0;
     let mut cause = None;
     let mut responses = Vec::with_capacity(identities.len());
     for identity in identities {
         match find(group, identity) {
             Ok(member) => {
+                if !leaving.contains(&member.id) {
+                    bytes += group.removal_bytes(member);
+                    if bytes > RECORDS_BYTES_MAX {
+                        // More than one decision may write: the client is to ask again for those that are left.
+                        responses.push(response(identity, Some(ErrorCode::CoordinatorNotAvailable)));
+                        continue;
+                    }
+                }
                 let reason = client_reason(identity.reason.as_ref().map(|reason| reason.as_str()));
                 let reason = format!("member {} left; client reason: {reason}", member.id);
                 let told = &member.told;

@@ -14,9 +14,9 @@ use crate::coordinator::group::testing::{Fixture, GROUP, Joins, caller, joining,
 use crate::coordinator::machine::{Machine, ReplyTo, Situation};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::Uuid;
-use crate::protocol::messages::GroupId;
-use crate::protocol::messages::SyncGroupRequest;
 use crate::protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
+use crate::protocol::messages::leave_group_request::MemberIdentity;
+use crate::protocol::messages::{GroupId, LeaveGroupRequest, SyncGroupRequest};
 
 fn orders() -> Uuid {
     Uuid::from_u128(1)
@@ -279,6 +279,45 @@ fn who_may_commit_and_fetch_in_a_consumer_group() {
     assert!(right.check(orders(), kept[0]).is_ok());
     let given_up = (0..6).find(|index| !kept.contains(index)).unwrap();
     assert_eq!(right.check(orders(), given_up).unwrap_err().code, ErrorCode::StaleMemberEpoch);
+}
+
+/// A group whose members' removal takes more records than one batch holds: names as long as they may be.
+fn group_of_long_names() -> (Fixture, GroupId, Vec<String>) {
+    let mut broker = Fixture::new();
+    let group = GroupId(text(&"g".repeat(30_000)));
+    let members: Vec<String> = (0..80).map(|number| format!("{number:0>4096}")).collect();
+    for member in &members {
+        let joined = broker.consume(&joining(member, &["orders"]).with_group_id(group.clone()));
+        assert_eq!(joined.error_code, 0, "{:?}", joined.error_message);
+    }
+    (broker, group, members)
+}
+
+#[test]
+fn members_leave_together_as_far_as_one_decision_may_write() {
+    let (mut broker, group, members) = group_of_long_names();
+    let identities = members.iter().map(|member| MemberIdentity::default().with_member_id(text(member)));
+    let request = LeaveGroupRequest::default().with_group_id(group.clone()).with_members(identities.collect());
+    let left = broker.leave_with(&request).members;
+    let gone = left.iter().filter(|one| one.error_code == 0).count();
+    assert!(gone > 40 && gone < 80, "{gone}");
+    let later = ErrorCode::CoordinatorNotAvailable.code();
+    assert!(left[gone..].iter().all(|one| one.error_code == later));
+    assert_eq!(broker.groups.members_of(&group), 80 - gone);
+    let left = broker.leave_with(&request).members;
+    assert!(left[gone..].iter().all(|one| one.error_code == 0), "they go when they are named again");
+    assert_eq!(broker.groups.members_of(&group), 0);
+}
+
+#[test]
+fn members_that_fall_silent_together_go_one_decision_after_another() {
+    let (broker, group, _) = group_of_long_names();
+    // As after a load, which starts all sessions at one time.
+    let mut broker = broker.reloaded();
+    assert_eq!(broker.groups.members_of(&group), 80);
+    broker.pass(broker.groups.settings.consumer.session_timeout);
+    assert_eq!(broker.groups.members_of(&group), 0);
+    assert_eq!(broker.reloaded().groups.members_of(&group), 0);
 }
 
 #[test]

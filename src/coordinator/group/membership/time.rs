@@ -3,27 +3,27 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::heartbeat::RECORDS_BYTES_MAX;
 use super::leave;
 use crate::coordinator::group::groups::{Group, Groups, merge};
 use crate::coordinator::group::history::Cause;
 use crate::coordinator::group::request::{Context, MembershipReply};
-use crate::coordinator::machine::{Effects, Situation};
+use crate::coordinator::machine::{DECISION_BYTES_ENOUGH, Effects, Situation, bytes_of};
 
 impl Groups {
-    /// Does what is due for each group.
+    /// Does what is due for each group, until that is enough for one decision; the other groups are due still.
+    ///
+    /// After the log was replayed all groups are due: their sessions start, and what there is nothing to is forgotten.
     pub fn on_time(&mut self, situation: &Situation<'_>) -> Effects<MembershipReply> {
         let mut effects = Effects::default();
+        let mut bytes = 0;
         for id in self.due(situation.now) {
-            merge(&mut effects, self.look_at(situation, &id));
-        }
-        effects
-    }
-
-    /// The log has been replayed: sessions start now, and what there is nothing to is forgotten.
-    pub fn loaded(&mut self, situation: &Situation<'_>) -> Effects<MembershipReply> {
-        let mut effects = Effects::default();
-        for id in self.ids() {
-            merge(&mut effects, self.look_at(situation, &id));
+            let of_group = self.look_at(situation, &id);
+            bytes += bytes_of(&of_group.records);
+            merge(&mut effects, of_group);
+            if bytes >= DECISION_BYTES_ENOUGH {
+                break;
+            }
         }
         effects
     }
@@ -42,7 +42,16 @@ impl Groups {
             let told = &group.members.get(first).expect("deadlines are of members").told;
             let reason = format!("member {first} was removed: {reason}");
             let cause = Cause::of_member(reason, first, &told.client_id, &told.client_host);
-            let members: BTreeSet<Arc<str>> = due.into_iter().map(|(id, _)| id).collect();
+            let mut members: BTreeSet<Arc<str>> = BTreeSet::new();
+            let mut bytes = 0;
+            for (id, _) in due {
+                bytes += group.removal_bytes(&group.members[&id]);
+                if bytes > RECORDS_BYTES_MAX {
+                    group.arm(situation.now);
+                    break;
+                }
+                members.insert(id);
+            }
             leave::remove(situation, entry, settings, &members, cause, effects);
         });
         looked.map(|((), effects)| effects).unwrap_or_default()
