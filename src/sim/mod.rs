@@ -14,6 +14,10 @@
 //!
 //! **Start reading at** [`world`], then `kernel`, the state that all backends share; for runs at [`run`].
 //!
+//! That all of it bites is shown by `tests/mutations`: the broker with one promise broken on purpose, of which
+//! `scripts/mutations.sh` asks that a checker notices within a stated number of seeds. The machines that need no world are held
+//! against models from the same seeds ([`machines`]). What a seed found stays as a scenario in `tests/it/world.rs`.
+//!
 //! Every choice is drawn from a stream of its own purpose (order, schedule, counts, each disk's latency, each kind of
 //! fault, ...), split from the seed by name, so that a change in one leaves the others as they were.
 
