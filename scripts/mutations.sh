@@ -15,7 +15,7 @@ for patch in tests/mutations/*.patch; do names+=("$(basename "$patch" .patch)");
 all=("${names[@]}")
 if [[ "${1:-}" == --within ]]; then
     names=()
-    for name in "${all[@]}"; do (($(allowed "$name") <= $2)) && names+=("$name"); done
+    for name in "${all[@]}"; do if (($(allowed "$name") <= $2)); then names+=("$name"); fi; done
 elif (($#)); then
     names=("$@")
 fi
@@ -48,7 +48,7 @@ export -f hunt
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 for name in "${names[@]}"; do echo "$name" "$(allowed "$name")"; done |
-    xargs --max-procs="$(nproc)" --max-args=2 bash -c 'hunt "$1" "$2"' hunt | cut -c 1-200 | tee "$log"
+    xargs --no-run-if-empty --max-procs="$(nproc)" --max-args=2 bash -c 'hunt "$1" "$2"' hunt | cut -c 1-200 | tee "$log"
 passed=$(grep -c ': caught at seed' "$log" || true)
 echo "$passed passed, $((${#names[@]} - passed)) failed"
 ((passed == ${#names[@]}))

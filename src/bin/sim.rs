@@ -47,6 +47,9 @@ struct Options {
     /// Plays so many worlds at the same time, each on a thread of its own [default: one a core].
     #[arg(long)]
     jobs: Option<usize>,
+    /// Plays only these of the seed's faults, by their numbers, as in 0,3 (use with --seed).
+    #[arg(long, value_delimiter = ',', num_args = 0.., requires = "seed")]
+    faults: Option<Vec<usize>>,
     /// Goes on after a failure, and counts them.
     #[arg(long)]
     keep_going: bool,
@@ -159,7 +162,11 @@ fn play_all(options: &Options, supply: &Supply, first: u64) -> Totals {
 /// Plays seeds until there are none.
 fn work(options: &Options, supply: &Supply, sender: &Sender<Played>) {
     while let Some(seed) = supply.take() {
-        let script = Script::of(seed);
+        let mut script = Script::of(seed);
+        if let Some(kept) = &options.faults {
+            let all = Run::new(&script).outcome().plan;
+            script.plan = Some(all.into_iter().filter(|planned| kept.contains(&planned.number)).collect());
+        }
         let before = thread_cpu();
         let outcome = play(&script);
         let cpu = thread_cpu().saturating_sub(before);
@@ -224,12 +231,14 @@ fn report(played: &Played, violation: &Violation, with_trace: bool) {
     let Played { seed, outcome, small, .. } = played;
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "seed {seed} FAILS at {VERSION}: {violation}");
+    let numbers: Vec<String> = small.iter().map(|planned| planned.number.to_string()).collect();
     let _ = writeln!(
         out,
-        "  after {:.3} s of its time; play it again with: flumen-sim --seed {seed}",
-        outcome.simulated.as_secs_f64()
+        "  after {:.3} s of its time; play it again with: flumen-sim --seed {seed} --faults {}",
+        outcome.simulated.as_secs_f64(),
+        numbers.join(","),
     );
-    let _ = writeln!(out, "  it takes these of its {} faults:", outcome.plan.len());
+    let _ = writeln!(out, "  it takes {} of its {} faults:", small.len(), outcome.plan.len());
     for planned in small {
         let _ = writeln!(out, "  {planned}");
     }

@@ -814,12 +814,13 @@ impl Log {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until no run is staged or under way, or the storage is offline, where none will be written any more. The caller
-    /// holds the log, so none begins.
+    /// Waits until no run is staged or under way and no room is being reserved for one, or the storage is offline, where none
+    /// will be written any more. The caller holds the log, so none begins.
     pub(super) async fn quiet(&self) {
         poll_fn(|context| {
             let state = self.state.borrow();
-            let is_quiet = state.runs_in_flight == 0 && !state.run.as_ref().is_some_and(RunBuffer::is_open);
+            let under_way = state.runs_in_flight > 0 || state.reserving;
+            let is_quiet = !under_way && !state.run.as_ref().is_some_and(RunBuffer::is_open);
             if is_quiet || self.context.journal.failure().is_some() {
                 return Poll::Ready(());
             }
@@ -878,6 +879,8 @@ impl Log {
                 Ok(()) => {}
                 Err(error) => tracing::warn!("{}: no space ahead of the log's end: {error}", log.name),
             }
+            drop(state);
+            log.wake_quiet();
         });
     }
 

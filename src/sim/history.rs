@@ -25,7 +25,7 @@ pub type Moment = u64;
 const KEPT_MAX: usize = 2000;
 
 /// Names a record: its producer (each incarnation of each is another one) and its number there.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag {
     /// The producer's incarnation.
     pub producer: u32,

@@ -310,13 +310,14 @@ impl Kernel {
         let state = &mut self.processes[process];
         assert!(state.reactors.iter().all(|reactor| !self.reactors[*reactor].alive), "a reactor runs on");
         state.stop_waiters.clear();
-        state.reactors.clear();
+        let ended = std::mem::take(&mut state.reactors);
         let machine = state.machine;
         let descriptors = state.descriptors.take_all();
         if !self.machines[machine].powered {
             // Its sockets and open files went with the machine's memory.
             return;
         }
+        self.settle_files(&ended);
         for descriptor in descriptors {
             match descriptor {
                 Descriptor::File(opened) => self.release(machine, opened),

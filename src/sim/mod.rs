@@ -14,6 +14,15 @@
 //!
 //! **Start reading at** [`world`], then `kernel`, the state that all backends share; for runs at [`run`].
 //!
+//! That all of it bites is shown by `tests/mutations`: the broker with one promise broken on purpose, of which
+//! `scripts/mutations.sh` asks that a checker notices within a stated number of seeds. The machines that need no world are held
+//! against models from the same seeds ([`machines`]). What a seed found stays as a scenario in `tests/it/world.rs`.
+//!
+//! How fast that is: `flumen-sim --seeds 0..168` played 362 seconds of simulated time for each second of CPU (2026-11-25, 2
+//! virtual cores, 24 GiB, busy with other work). Most of a run waits for connections of vanished clients to be given up;
+//! counting only the time in which clients are at work it is 61 seconds, with some 3,700 batches acknowledged and 90,000
+//! records read in each run. Every invocation prints both figures.
+//!
 //! Every choice is drawn from a stream of its own purpose (order, schedule, counts, each disk's latency, each kind of
 //! fault, ...), split from the seed by name, so that a change in one leaves the others as they were.
 

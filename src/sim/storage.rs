@@ -268,6 +268,23 @@ impl Kernel {
         self.complete_soon(reactor, Completion { token, result, more: false, payload });
     }
 
+    /// Settles what reactors that have ended had under way. Names, sizes and room are changed by threads of the kernel for
+    /// which a process's end waits, so each of those changes is made by now or never; what is with the device goes on, and
+    /// may take effect after the process's next start.
+    pub(super) fn settle_files(&mut self, ended: &[usize]) {
+        let waited_for =
+            |operation: &Operation| ended.contains(&operation.reactor) && !operation.action.is_with_device();
+        for key in self.storage.keys_where(waited_for) {
+            if self.counts.one_in(2) {
+                self.disk_effect(key);
+            } else if let Some(Operation { machine, action, .. }) = self.storage.remove(key)
+                && let Some(file) = action.file()
+            {
+                self.release(machine, file);
+            }
+        }
+    }
+
     fn perform(&mut self, reactor: usize, machine: usize, mount: usize, action: Action) -> Effect {
         let disk = &mut self.machines[machine].mounts[mount].disk;
         let nothing = |outcome: Result<(), i32>| Effect::from(outcome.map(|()| 0));
@@ -361,7 +378,7 @@ impl Kernel {
             self.astray.push((machine, file.mount, file.inode));
         }
         let checksum = bytes.iter().fold(0, |checksum, slice| crc::crc32c_append(checksum, slice));
-        self.trace.record(self.now, What::Disk, [file.inode as u64, at, u64::from(checksum)]);
+        self.trace.record(self.now, What::Write, [file.inode as u64, at, u64::from(checksum)]);
         Ok(i32::try_from(count).expect("a write is below 2 GiB"))
     }
 
@@ -416,6 +433,11 @@ impl Action {
             | Action::Truncate { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether the device does it.
+    fn is_with_device(&self) -> bool {
+        matches!(self, Action::Read { .. } | Action::Write { .. } | Action::Sync { .. })
     }
 
     fn file(&self) -> Option<Opened> {

@@ -16,8 +16,10 @@ pub(super) enum What {
     Submit,
     /// A reactor gets a completion: reactor, token, result.
     Complete,
-    /// A file operation takes effect: reactor, token, checksum of what was written.
+    /// A file operation takes effect: reactor, token, result.
     Disk,
+    /// Bytes are written to a file: file, position, checksum.
+    Write,
     /// A socket takes bytes to send: socket, bytes, checksum.
     Send,
     /// Bytes arrive at a socket: sender, bytes.
@@ -34,6 +36,36 @@ pub(super) enum What {
     Fault,
 }
 
+/// What operations are called, by the numbers that they have in the trace.
+const OPERATIONS: [&str; 26] = [
+    "",
+    "open",
+    "close",
+    "stat",
+    "list",
+    "make directory",
+    "rename",
+    "unlink",
+    "remove directory",
+    "space",
+    "read",
+    "write",
+    "sync",
+    "allocate",
+    "truncate",
+    "listen",
+    "accept",
+    "connect",
+    "receive",
+    "receive into",
+    "send",
+    "send file",
+    "shutdown",
+    "cancel",
+    "wake",
+    "await stop",
+];
+
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Happening {
@@ -45,7 +77,25 @@ pub struct Happening {
 impl fmt::Display for Happening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, second, third] = self.details;
-        write!(f, "{:>14} ns  {:<8} {first} {second:#x} {third:#x}", self.at.0, format!("{:?}", self.what))
+        write!(f, "{:>14} ns  ", self.at.0)?;
+        let result = (third >> 1) as u32 as i32;
+        match self.what {
+            What::Turn => write!(f, "reactor {first} takes a turn"),
+            What::Submit => {
+                let (reactor, kind) = (first as u32, OPERATIONS[(first >> 32) as usize]);
+                write!(f, "reactor {reactor} submits {second:#x}: {kind} {third:#x}")
+            }
+            What::Complete => write!(f, "reactor {first} gets    {second:#x}: {result}"),
+            What::Disk => write!(f, "reactor {first} had done {second:#x}: {}", third as u32 as i32),
+            What::Write => write!(f, "file {first} is written at {second}, checksum {third:#x}"),
+            What::Send => write!(f, "socket {first:#x} sends {second} bytes, checksum {third:#x}"),
+            What::Arrive => write!(f, "socket {first:#x}: {second} bytes arrive at its peer"),
+            What::Reset => write!(f, "socket {first:#x} is reset"),
+            What::Start => write!(f, "process {first} starts with {third} reactors from {second} on"),
+            What::End => write!(f, "process {first} ends{}", if second == 1 { " by force" } else { "" }),
+            What::PowerCut => write!(f, "machine {first} loses its power"),
+            What::Fault => write!(f, "machine {first}: a device fails ({second}, {third:#x})"),
+        }
     }
 }
 

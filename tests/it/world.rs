@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use flumen::base::prng::Prng;
 use flumen::broker::config::Config;
-use flumen::io::{Handle, SocketAddr};
+use flumen::io::{Handle, PathBuf, SocketAddr};
 use flumen::model::error_code::ErrorCode;
 use flumen::model::ids::PartitionId;
 use flumen::protocol::messages::CreateTopicsRequest;
@@ -195,6 +195,38 @@ fn what_is_read_before_it_is_durable_is_read_from_memory() {
             assert_eq!(client.read(number).await, [value]);
         }
     });
+}
+
+/// Found by seed 101: room for a segment's next run was still being reserved when the segment was already full, and write-back
+/// had cut its file to size; the file then ended in zeros for ever.
+#[test]
+fn a_full_segment_is_not_reserved_for_any_more() {
+    let (mut world, broker) = with_broker(|config| {
+        config.storage.direct_run_bytes_min = 8 << 10;
+        config.storage.write_back_interval = Duration::from_millis(20);
+    });
+    let slow = DiskFaultRates { slow_one_in: 2, slow_for: Duration::from_millis(200), ..DiskFaultRates::default() };
+    world.disk_faults(broker.machine, SimBroker::data(), slow);
+    let address = broker.address(&world);
+    run_client(&mut world, move |io| async move {
+        let mut client = Client::with_topic(&io, address, &[("internal.segment.bytes", "40000".to_owned())]).await;
+        for number in 0..60 {
+            assert_eq!(client.append(&[7; 10_000]).await, number);
+        }
+    });
+    world.disk_faults(broker.machine, SimBroker::data(), DiskFaultRates::default());
+    world.stop(broker.process);
+    assert!(world.run_until(Duration::from_secs(30), |world| !world.is_running(broker.process)));
+    let segments: Vec<Vec<u8>> = world.disk(broker.machine, SimBroker::data(), |disk| {
+        let of_topic =
+            |path: &PathBuf| path.starts_with("/topic-0") && path.extension().is_some_and(|one| one == "log");
+        disk.paths().into_iter().filter(of_topic).map(|path| disk.content_of(&path).expect("a file")).collect()
+    });
+    assert!(segments.len() > 10, "{} segments", segments.len());
+    for segment in segments {
+        let whole: usize = batches(&segment).map_while(Result::ok).map(|(_, batch)| batch.len()).sum();
+        assert_eq!(whole, segment.len(), "batches and nothing behind them");
+    }
 }
 
 /// Found by seed 148: a deletion of records that the disk did not take was told as the log's start until the broker was

@@ -1,10 +1,13 @@
 //! A record stands in the log once if its producer is idempotent, however often it was sent, and otherwise at most as often
 //! as it was sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
 
 use super::Checker;
 use super::cached::Cached;
+use crate::base::map::Map;
 use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
 use crate::sim::history::{BatchTag, Event, Moment, Tag};
@@ -14,15 +17,19 @@ use crate::sim::history::{BatchTag, Event, Moment, Tag};
 pub struct Duplicates {
     /// By the first record of each batch: records, whether idempotent, times sent.
     sent: BTreeMap<Tag, (u32, bool, u32)>,
-    /// Where each record was seen.
-    seen: BTreeMap<(PartitionId, Tag), BTreeSet<Offset>>,
+    /// Where each record was seen, mostly at one offset.
+    seen: Map<PartitionId, Map<Tag, SmallVec<[Offset; 1]>>>,
     cached: Cached,
 }
 
 impl Duplicates {
     fn note(&mut self, place: PartitionId, tag: Tag, offset: Offset) -> Result<(), String> {
-        let seen = self.seen.entry((place, tag)).or_default();
-        if !seen.insert(offset) || seen.len() == 1 {
+        let seen = self.seen.entry(place).or_default().entry(tag).or_default();
+        if seen.contains(&offset) {
+            return Ok(());
+        }
+        seen.push(offset);
+        if seen.len() == 1 {
             return Ok(());
         }
         let Some((_, (_, idempotent, times))) = self.sent.range(..=tag).next_back() else { return Ok(()) };
@@ -43,7 +50,7 @@ impl Checker for Duplicates {
     fn observe(&mut self, moment: Moment, event: &Event) -> Result<(), String> {
         if self.cached.observe(moment, event).is_some() {
             // What stood where it no longer does is seen again where it does stand.
-            self.seen.retain(|(place, _), _| !self.cached.holds(*place));
+            self.seen.retain(|place, _| !self.cached.holds(*place));
         }
         match event {
             Event::Acked { batch: BatchTag { place, .. }, asked, .. } | Event::Read { place, asked, .. }

@@ -77,7 +77,7 @@ impl Indexes {
             return Ok(None);
         }
         let bytes = file(Kind::Log).unwrap_or_default();
-        let stored = stored(bytes).map_err(|what| format!("{shown}: {what}"))?;
+        let stored = stored(bytes).map_err(|what| format!("{shown}, {} bytes: {what}", bytes.len()))?;
         let mut next = expected.unwrap_or(base);
         if base != next {
             return Err(format!("{shown}: the segment before ends at {next}"));
