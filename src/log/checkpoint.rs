@@ -11,7 +11,6 @@
 //! written again later although committed bytes stand in it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -20,7 +19,7 @@ use super::group::Chain;
 use super::leader_epochs::EpochEntry;
 use super::segment::OnFile;
 use crate::base::map::Map;
-use crate::base::oneshot;
+use crate::base::turnstile::Turnstile;
 use crate::io::file::{self, File};
 use crate::io::op::OpenMode;
 use crate::io::{Handle, Result};
@@ -338,38 +337,9 @@ pub(super) struct Checkpoint {
     /// A write to the file failed; what it left behind may count by now, so nothing is written there any more.
     spoilt: Cell<bool>,
     live: RefCell<Map<PartitionId, (u64, u32)>>,
-    turn: Turn,
-}
-
-/// Appends go one after the other: write-back and the removal of logs append at the same time, and each must know where
-/// the one before ended. Waiting are at most the workers of one pass and the logs being removed.
-#[derive(Default)]
-struct Turn {
-    taken: Cell<bool>,
-    waiting: RefCell<VecDeque<oneshot::Sender<()>>>,
-}
-
-impl Turn {
-    async fn take(&self) -> Taken<'_> {
-        while self.taken.replace(true) {
-            let (sender, receiver) = oneshot::channel();
-            self.waiting.borrow_mut().push_back(sender);
-            receiver.await;
-        }
-        Taken(self)
-    }
-}
-
-/// The right to append, until dropped.
-struct Taken<'a>(&'a Turn);
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        self.0.taken.set(false);
-        if let Some(next) = self.0.waiting.borrow_mut().pop_front() {
-            next.send(());
-        }
-    }
+    /// Appends go one after the other, and each must know where the one before ended. Waiting are at most the workers of one
+    /// pass and the logs being removed.
+    turn: Turnstile,
 }
 
 /// A file that records are appended to.
@@ -406,14 +376,14 @@ impl Checkpoint {
             written: RefCell::default(),
             spoilt: Cell::new(false),
             live: RefCell::default(),
-            turn: Turn::default(),
+            turn: Turnstile::default(),
         }
     }
 
     /// Appends records; when it returns they count. Calls take turns: write-back appends, and so does each removal of a
     /// log.
     pub async fn append(&self, records: &[(PartitionId, Vec<u8>)]) -> Result<()> {
-        let _taken = self.turn.take().await;
+        let _alone = self.turn.enter().await;
         self.append_alone(records).await
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::io::file::{self, File};
 use crate::io::op::OpenMode;
 use crate::io::{Handle, Result};
+use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
 
 /// How the name of a directory on its way out ends, as Kafka's does.
@@ -64,8 +65,8 @@ pub enum Access {
     Cached,
 }
 
-/// Names an open segment.
-type OpenKey = (String, Offset, Access);
+/// Names an open segment: by the log's id, since a later log may have the same directory.
+type OpenKey = (PartitionId, Offset, Access);
 
 /// The partition directories of one reactor's logs, and their open segments.
 pub struct Directory {
@@ -126,41 +127,41 @@ impl Directory {
     ///
     /// # Errors
     /// The kernel's.
-    pub async fn segment(&self, name: &str, base: Offset, access: Access) -> Result<File> {
-        if let Some(file) = self.cached(name, base, access) {
+    pub async fn segment(&self, (id, name): (PartitionId, &str), base: Offset, access: Access) -> Result<File> {
+        if let Some(file) = self.cached((id, base, access)) {
             return Ok(file);
         }
         let mode =
             OpenMode { write: access == Access::Direct, direct: access == Access::Direct, ..OpenMode::default() };
         let file = File::open(&self.io, &self.path(name, base, Kind::Log), mode).await?;
-        Ok(self.keep(name, base, access, file))
+        Ok(self.keep((id, base, access), file))
     }
 
     /// Opens a segment for writing, making it (and its directory) first if it does not exist; its name is durable.
     ///
     /// # Errors
     /// The kernel's.
-    pub async fn segment_for_write(&self, name: &str, base: Offset) -> Result<File> {
-        if let Some(file) = self.cached(name, base, Access::Direct) {
+    pub async fn segment_for_write(&self, (id, name): (PartitionId, &str), base: Offset) -> Result<File> {
+        if let Some(file) = self.cached((id, base, Access::Direct)) {
             return Ok(file);
         }
         self.ensure(name).await?;
         let mode = OpenMode { write: true, create: true, direct: true, ..OpenMode::default() };
         let file = File::open(&self.io, &self.path(name, base, Kind::Log), mode).await?;
         file::sync_directory(&self.io, &self.partition_path(name)).await?;
-        Ok(self.keep(name, base, Access::Direct, file))
+        Ok(self.keep((id, base, Access::Direct), file))
     }
 
-    fn cached(&self, name: &str, base: Offset, access: Access) -> Option<File> {
+    fn cached(&self, key: OpenKey) -> Option<File> {
         let now = self.uses.get() + 1;
         self.uses.set(now);
         let mut open = self.open.borrow_mut();
-        let (file, used) = open.get_mut(&(name.to_owned(), base, access))?;
+        let (file, used) = open.get_mut(&key)?;
         *used = now;
         Some(file.clone())
     }
 
-    fn keep(&self, name: &str, base: Offset, access: Access, file: File) -> File {
+    fn keep(&self, key: OpenKey, file: File) -> File {
         let mut open = self.open.borrow_mut();
         if open.len() >= self.open_max {
             // The older half goes at once, so that looking for it is paid for by as many openings.
@@ -169,35 +170,53 @@ impl Directory {
             let middle = ages[ages.len() / 2];
             open.retain(|_, (_, used)| *used > middle);
         }
-        let key = (name.to_owned(), base, access);
         open.entry(key).or_insert((file, self.uses.get())).0.clone()
     }
 
     /// Forgets the open files of a segment, before it is removed.
-    pub fn forget(&self, name: &str, base: Offset) {
+    pub fn forget(&self, id: PartitionId, base: Offset) {
         let mut open = self.open.borrow_mut();
         for access in [Access::Direct, Access::Cached] {
-            open.remove(&(name.to_owned(), base, access));
+            open.remove(&(id, base, access));
         }
     }
 
-    /// Removes a partition's directory with everything in it, durably; fine if it does not exist. The directory gets
-    /// another name first, so that a crash half-way leaves nothing that looks like a partition.
+    /// Gives a partition's directory another name, durably: from then on its own is free. Fine if there is none, or if this
+    /// was done before.
     ///
     /// # Errors
     /// The kernel's.
-    pub async fn remove(&self, name: &str, unique: &str) -> Result<()> {
-        self.open.borrow_mut().retain(|(open, _, _), _| open != name);
+    pub async fn set_aside(&self, id: PartitionId, name: &str) -> Result<()> {
+        let (path, aside) = (self.data.join(name), self.data.join(name_aside(id)));
         self.made.borrow_mut().remove(name);
-        let path = self.data.join(name);
-        if file::stat(&self.io, &path).await?.is_none() {
-            return Ok(());
+        // With one set aside already, what has the name now is another's.
+        if file::stat(&self.io, &aside).await?.is_none() {
+            if file::stat(&self.io, &path).await?.is_none() {
+                return Ok(());
+            }
+            file::rename(&self.io, &path, &aside).await?;
         }
-        let doomed = self.data.join(format!("{unique}{DOOMED_SUFFIX}"));
-        file::rename(&self.io, &path, &doomed).await?;
-        remove_tree(&self.io, &doomed).await?;
         file::sync_directory(&self.io, &self.data).await
     }
+
+    /// Removes the directory that was set aside, durably, with everything in it; fine if there is none.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn remove_aside(&self, id: PartitionId) -> Result<()> {
+        self.open.borrow_mut().retain(|(open, ..), _| *open != id);
+        let aside = self.data.join(name_aside(id));
+        if file::stat(&self.io, &aside).await?.is_none() {
+            return Ok(());
+        }
+        remove_tree(&self.io, &aside).await?;
+        file::sync_directory(&self.io, &self.data).await
+    }
+}
+
+/// The name of a directory on its way out: by it a start knows whose it was.
+pub fn name_aside(id: PartitionId) -> String {
+    format!("{id}{DOOMED_SUFFIX}")
 }
 
 /// Removes a partition directory and the files in it.

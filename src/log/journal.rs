@@ -145,6 +145,32 @@ const TOUCHED_LOOKED_AT: usize = 8;
 /// Bytes kept free in a group for the rest of one open run: an entry's header and less than a block.
 const RUN_REST_BYTES: usize = ENTRY_HEADER_BYTES + BLOCK_ALIGN;
 
+impl State {
+    /// The open group, if anything is in it: one is begun before it is certain that its first entry comes.
+    fn filling(&self) -> Option<&OpenGroup> {
+        self.open.as_ref().filter(|open| open.entries > 0 || !open.runs.is_empty())
+    }
+
+    /// See [`Journal::fail`].
+    fn fail(&mut self, reason: String) {
+        if self.failure.is_some() {
+            return;
+        }
+        tracing::error!("storage is offline: {reason}");
+        self.failure = Some(reason.clone());
+        // Their runs will never be written; write-back waits for that.
+        self.open.iter().flat_map(|open| &open.runs).for_each(|log| log.wake_quiet());
+        let touched = self.open.iter().map(|open| &open.touched);
+        let touched = touched.chain(self.sealed.iter().map(|sealed| &sealed.touched));
+        touched.flatten().for_each(|(log, _)| log.wake_quiet());
+        self.waiters.clear();
+        self.durable.push_back(Durable::Failed(reason));
+        if let Some(waker) = self.listener.take() {
+            waker.wake();
+        }
+    }
+}
+
 impl Journal {
     /// A journal over `files`, the first of which is ready.
     ///
@@ -315,13 +341,14 @@ impl Journal {
             if state.failure.is_some() {
                 return false;
             }
-            if let Some(open) = &mut state.open {
+            let is_filling = state.filling().is_some();
+            if let Some(open) = state.open.as_mut().filter(|_| is_filling) {
                 open.lazy_until = None;
             }
-            if state.open.is_none() && state.sealed.is_empty() && state.in_flight.is_empty() {
+            if !is_filling && state.sealed.is_empty() && state.in_flight.is_empty() {
                 return true;
             }
-            let last = state.next_group - u64::from(state.open.is_none());
+            let last = state.next_group - u64::from(!is_filling);
             let (sender, receiver) = oneshot::channel();
             state.waiters.push((last, sender));
             if let Some(waker) = state.pump.take() {
@@ -347,20 +374,7 @@ impl Journal {
 
     /// Takes the storage offline: everything staged from here on is refused.
     pub fn fail(&self, reason: String) {
-        let state = &mut *self.inner.state.borrow_mut();
-        if state.failure.is_some() {
-            return;
-        }
-        tracing::error!("storage is offline: {reason}");
-        state.failure = Some(reason.clone());
-        // Their runs will never be written; write-back waits for that.
-        state.open.iter().flat_map(|open| &open.runs).for_each(|log| log.wake_quiet());
-        state.sealed.iter().flat_map(|sealed| &sealed.touched).for_each(|(log, _)| log.wake_quiet());
-        state.waiters.clear();
-        state.durable.push_back(Durable::Failed(reason));
-        if let Some(waker) = state.listener.take() {
-            waker.wake();
-        }
+        self.inner.state.borrow_mut().fail(reason);
     }
 
     /// Why the storage is offline, if it is.
@@ -453,10 +467,7 @@ impl Journal {
         let header = group::encode_group_header(place, open.entries, appender.section());
         let bytes = appender.seal(&header);
         let file_header = (!current.header_written).then(|| header_block(&self.inner.io, &current.header)).flatten();
-        if !current.header_written && file_header.is_none() {
-            // Without memory for 4 KiB nothing can be promised any more.
-            state.failure = Some("no memory for a journal file's header".into());
-        }
+        let is_headless = !current.header_written && file_header.is_none();
         current.header_written = true;
         let mut stats = self.inner.stats.borrow_mut();
         stats.groups += 1;
@@ -476,6 +487,10 @@ impl Journal {
         });
         current.position += padded;
         state.next_group += 1;
+        if is_headless {
+            // Without memory for 4 KiB nothing can be promised any more.
+            state.fail("there is no memory for a journal file's header".into());
+        }
     }
 
     /// The task that seals and writes.
@@ -483,7 +498,7 @@ impl Journal {
         loop {
             let more = poll_fn(|context| {
                 let state = &mut *self.inner.state.borrow_mut();
-                if self.inner.stopping.get() && state.open.is_none() && state.sealed.is_empty() {
+                if self.inner.stopping.get() && state.filling().is_none() && state.sealed.is_empty() {
                     return Poll::Ready(None);
                 }
                 match self.due(state) {
@@ -534,7 +549,7 @@ impl Journal {
         if !state.sealed.is_empty() {
             return Due::Now;
         }
-        match state.open.as_ref().map(|open| open.lazy_until) {
+        match state.filling().map(|open| open.lazy_until) {
             None if state.witnessed || !state.in_flight.is_empty() => Due::No,
             None if self.witness_due(state) => Due::Now,
             None => Due::At(state.idle_since + WITNESS_AFTER),
@@ -549,7 +564,7 @@ impl Journal {
     fn witness_due(&self, state: &State) -> bool {
         !state.witnessed
             && state.in_flight.is_empty()
-            && state.open.is_none()
+            && state.filling().is_none()
             && self.inner.io.now() >= state.idle_since + WITNESS_AFTER
     }
 
@@ -566,13 +581,13 @@ impl Journal {
         if state.in_flight.len() >= self.inner.config.groups_in_flight_max || state.failure.is_some() {
             return None;
         }
-        if state.sealed.is_empty() && state.open.as_ref().is_some_and(|open| open.entries > 0 || !open.runs.is_empty())
-        {
+        if state.sealed.is_empty() && state.filling().is_some() {
             self.seal(state);
         }
         if state.sealed.is_empty() && self.witness_due(state) {
             state.witnessed = true;
-            if self.has_file_room(state, BLOCK_ALIGN) && self.begin(state, BLOCK_ALIGN).is_ok() {
+            let has_room = self.has_file_room(state, BLOCK_ALIGN);
+            if has_room && (state.open.is_some() || self.begin(state, BLOCK_ALIGN).is_ok()) {
                 self.seal(state);
             }
         }

@@ -222,7 +222,14 @@ impl JournalFiles {
             }
             let returned = inner.returned.borrow_mut().pop_front();
             let prepared = match returned {
-                Some(file) => blank(&inner.io, &file.file).await.map(|()| file),
+                Some(file) => match blank(&inner.io, &file.file).await {
+                    Ok(()) => Ok(file),
+                    Err(error) => {
+                        // The files of a chain go in their order: left as it is, it would be one before a gap.
+                        inner.returned.borrow_mut().push_front(file);
+                        Err(error)
+                    }
+                },
                 None => self.prepare().await,
             };
             match prepared {

@@ -29,7 +29,7 @@ use crate::base::time::Duration;
 use crate::io::Result;
 use crate::io::file::File;
 use crate::model::ids::PartitionId;
-use crate::model::offset::{LeaderEpoch, NO_LEADER_EPOCH, Offset};
+use crate::model::offset::{LeaderEpoch, NO_LEADER_EPOCH, Offset, Timestamp};
 use crate::record::batch::{self, BatchHeader};
 use crate::record::batches;
 
@@ -162,7 +162,7 @@ pub(super) struct State {
     /// Write-back has captured the state and not yet completed the checkpoint.
     pub capturing: bool,
     /// Producer snapshots (base offset, content) that are to be written beside their segments.
-    pub snapshots: Vec<(Offset, Vec<u8>)>,
+    pub snapshots: Vec<(Offset, Rc<[u8]>)>,
     pub reserving: bool,
     pub removed: bool,
     /// Segments that are no longer part of the log, whose files are still to be removed.
@@ -236,10 +236,10 @@ impl State {
     }
 
     /// Takes the state over from a checkpoint's record.
-    fn restore(&mut self, record: LogRecord, pool: &Pool) {
+    fn restore(&mut self, record: LogRecord, pool: &Pool, wall_ms: Timestamp) {
         let Some(last) = record.segments.last().copied() else { return };
         self.log_start = record.log_start;
-        self.segments = record.segments.iter().map(Segment::from_record).collect();
+        self.segments = record.segments.iter().map(|segment| Segment::from_record(segment, wall_ms)).collect();
         for entry in record.epochs {
             // Whatever a checkpoint holds was checked when it was assigned, and its checksum is right.
             let _ = self.epochs.assign(entry.epoch, entry.start_offset);
@@ -276,13 +276,13 @@ impl State {
     }
 
     /// Does again what the journal says was done.
-    fn replay(&mut self, change: Change) {
+    fn replay(&mut self, change: Change, wall_ms: Timestamp) {
         match change {
             Change::Start { to } => self.start_at(to),
             Change::Batches { segment, position, bytes, stored } => {
                 if self.active().base != segment {
                     self.active_mut().close();
-                    self.segments.push(Segment::new(segment));
+                    self.segments.push(Segment::new(segment, wall_ms));
                 }
                 let end = position + bytes.len() as u32;
                 let mut at = 0;
@@ -292,10 +292,14 @@ impl State {
                     let _ = self.note(bytes.slice(at..at + batch.len()));
                     at += batch.len();
                 }
-                if stored > position {
-                    self.mark_stored(segment, block_floor(position), stored);
+                // A run's first block was written with what stood before the run in it, and the run's checksum does not
+                // cover that: the block is written once more, the run's own bytes in it as they are.
+                let whole = position.next_multiple_of(BLOCK_ALIGN as u32).min(end);
+                self.mark_dirty(segment, position, whole);
+                if stored > whole {
+                    self.mark_stored(segment, whole, stored);
                 }
-                self.mark_dirty(segment, stored, end);
+                self.mark_dirty(segment, stored.max(whole), end);
             }
         }
     }
@@ -425,11 +429,15 @@ impl State {
             return false;
         }
         let settings = &self.settings;
-        let aged = |now: i64| now.saturating_sub(active.first_timestamp) > settings.segment_ms;
-        let timestamp = if header.max_timestamp() >= 0 { header.max_timestamp() } else { wall_ms };
+        // As Kafka's `timeWaitedForRoll`.
+        let waited = if active.first_timestamp >= 0 {
+            header.max_timestamp().saturating_sub(active.first_timestamp)
+        } else {
+            wall_ms.saturating_sub(active.begun_ms)
+        };
         let index_full = active.index_bytes() + 12 > settings.segment_index_bytes as usize;
         active.end.saturating_add(bytes) > settings.segment_bytes
-            || aged(timestamp)
+            || waited > settings.segment_ms
             || active.next_offset + i64::from(header.last_offset_delta()) - active.base > i64::from(i32::MAX)
             || index_full
     }
@@ -450,36 +458,42 @@ impl Log {
         })
     }
 
-    /// A log as recovery found it; empty when it found nothing.
+    /// A log as recovery found it, empty when it found nothing; and the batches since its checkpoint, in order, those among
+    /// them that were deleted again.
     pub(super) fn recover(
         id: PartitionId,
         name: &str,
         context: &Rc<Context>,
         settings: LogSettings,
         recovered: RecoveredLog,
-    ) -> Rc<Log> {
-        let mut state = Log::empty_state(settings);
+    ) -> (Rc<Log>, Vec<Slice>) {
+        let wall_ms = context.io.wall_ms();
+        let mut state = Log::empty_state(settings, wall_ms);
         let RecoveredLog { record, changes, version, needs, .. } = recovered;
         let name = if record.name.is_empty() { name } else { &record.name.clone() };
         state.version = version;
         state.need.old = needs;
-        state.restore(record, context.io.pool());
+        state.restore(record, context.io.pool(), wall_ms);
+        let mut since = Vec::new();
         for change in changes {
-            state.replay(change);
+            if let Change::Batches { bytes, .. } = &change {
+                since.push(bytes.clone());
+            }
+            state.replay(change, wall_ms);
         }
         let log = Log::with_state(id, name, context, state);
         if !log.state.borrow().dirty.is_empty() || !log.state.borrow().need.is_empty() {
             context.note_change(&log);
         }
-        log
+        (log, since)
     }
 
-    pub(super) fn empty_state(settings: LogSettings) -> State {
+    fn empty_state(settings: LogSettings, wall_ms: Timestamp) -> State {
         State {
             settings,
             log_start: 0,
             version: 0,
-            segments: vec![Segment::new(0)],
+            segments: vec![Segment::new(0, wall_ms)],
             tail: Tail::default(),
             edge: Edge::default(),
             dirty: Vec::new(),
@@ -551,13 +565,6 @@ impl Log {
         self.durable_end.set(end.max(self.durable_end.get()));
     }
 
-    /// The batches in memory from `offset` on, oldest first.
-    pub fn tail_batches(&self, offset: Offset) -> Vec<Slice> {
-        let state = self.state.borrow();
-        let newer = state.tail.iter().filter(|batch| batch.base_offset >= offset);
-        newer.map(|batch| batch.bytes.clone()).collect()
-    }
-
     pub(super) fn owner(&self) -> &RefCell<Option<Rc<dyn Owner>>> {
         &self.owner
     }
@@ -602,12 +609,10 @@ impl Log {
     ) -> std::result::Result<Placed, AppendError> {
         let header = *BatchHeader::read(batch).expect("it was validated");
         let bytes = batch.len() as u32;
-        if self.state.borrow().closed {
-            return Err(AppendError::Busy);
-        }
-        let direct = self.goes_direct(bytes)?;
+        let direct = self.make_room(batch.len())?;
         let journal = &self.context.journal;
-        journal.make_room(if direct { 0 } else { batch.len() } + ENTRY_HEADER_BYTES + self.name.len())?;
+        // The batch may still turn out to be damaged when it is copied. The log is announced then, and has begun a segment
+        // if it was due, and both stand by themselves.
         self.announce();
         if self.rolls_before(&header, bytes) {
             self.roll(snapshot());
@@ -633,8 +638,28 @@ impl Log {
         Ok(Placed { base_offset, next_offset })
     }
 
+    /// Whether an append of a batch of `bytes` has to wait for room.
+    pub fn is_full_for(self: &Rc<Self>, bytes: usize) -> bool {
+        self.make_room(bytes) == Err(AppendError::Busy)
+    }
+
+    /// Makes sure that a batch of `bytes` has room in the open group, and tells whether it goes to its segment directly.
+    fn make_room(self: &Rc<Self>, bytes: usize) -> std::result::Result<bool, AppendError> {
+        let (closed, removed) = (self.state.borrow().closed, self.state.borrow().removed);
+        if removed {
+            return Err(AppendError::Closed);
+        }
+        if closed {
+            return Err(AppendError::Busy);
+        }
+        let direct = self.goes_direct(bytes as u32)?;
+        let payload = if direct { 0 } else { bytes };
+        self.context.journal.make_room(payload + ENTRY_HEADER_BYTES + self.name.len())?;
+        Ok(direct)
+    }
+
     /// Stages the log's first entry, which says its name.
-    fn announce(&self) {
+    fn announce(self: &Rc<Self>) {
         let mut state = self.state.borrow_mut();
         if state.version > 0 {
             return;
@@ -646,6 +671,10 @@ impl Log {
             Ok::<(), std::convert::Infallible>(())
         });
         staged.expect("copying a name cannot fail");
+        // Whatever becomes of the append that follows: the entry counts, and a checkpoint has to cover it.
+        state.note_need(|| self.context.journal.file());
+        drop(state);
+        self.context.note_change(self);
     }
 
     /// Deletes the records before `to`, durably, and the segments that held nothing else.
@@ -661,11 +690,14 @@ impl Log {
                 let state = self.state.borrow();
                 state.held || state.capturing || state.closed
             };
-            match if busy {
+            let room = if busy {
                 Err(StageError::Full)
+            } else if to <= self.start() {
+                Ok(())
             } else {
                 self.context.journal.make_room(ENTRY_HEADER_BYTES + self.name.len())
-            } {
+            };
+            match room {
                 Ok(()) => break,
                 Err(StageError::Full) if self.context.io.now() < deadline => {
                     self.context.io.sleep(Duration::from_millis(1)).await;
@@ -814,13 +846,13 @@ impl Log {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until no run is staged or under way and no room is being reserved for one, or the storage is offline, where none
+    /// Waits until no run is staged or under way and no space is being reserved, or the storage is offline, where no run
     /// will be written any more. The caller holds the log, so none begins.
     pub(super) async fn quiet(&self) {
         poll_fn(|context| {
             let state = self.state.borrow();
-            let under_way = state.runs_in_flight > 0 || state.reserving;
-            let is_quiet = !under_way && !state.run.as_ref().is_some_and(RunBuffer::is_open);
+            let has_runs = state.runs_in_flight > 0 || state.run.as_ref().is_some_and(RunBuffer::is_open);
+            let is_quiet = !has_runs && !state.reserving;
             if is_quiet || self.context.journal.failure().is_some() {
                 return Poll::Ready(());
             }
@@ -837,18 +869,18 @@ impl Log {
         state.run = None;
         state.active_mut().close();
         let base = state.end();
-        state.segments.push(Segment::new(base));
-        state.snapshots.push((base, snapshot));
+        state.segments.push(Segment::new(base, self.context.io.wall_ms()));
+        state.snapshots.push((base, snapshot.into()));
     }
 
     /// The file of the active segment, for writing.
     pub(super) async fn active_file(&self, segment: Offset) -> Result<File> {
-        self.context.directory.segment_for_write(&self.name, segment).await
+        self.context.directory.segment_for_write((self.id, &self.name), segment).await
     }
 
     /// The file of a segment, for reading.
     pub(super) async fn file(&self, segment: Offset) -> Result<File> {
-        self.context.directory.segment(&self.name, segment, Access::Cached).await
+        self.context.directory.segment((self.id, &self.name), segment, Access::Cached).await
     }
 
     /// Reserves space behind the active segment's end, in a task of its own: until it is there, appends go through the

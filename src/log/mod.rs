@@ -4,7 +4,7 @@
 //! segments ([`write_back`]), the [`checkpoint`], [`recovery`], the [`tail`] that consumers read from memory, reads of
 //! what is on disk ([`reader`]), the sparse indexes, and the names of all files ([`directory`]).
 //!
-//! **Never:** knows producers, replicas or clients; an owner's state rides in the checkpoint as bytes ([`log::OwnerState`]).
+//! **Never:** knows producers, replicas or clients; an owner's state rides in the checkpoint as bytes ([`owner::Owner`]).
 //!
 //! **Start reading at** [`log`] for an append, [`reader`] for a read, [`storage`] for what ties them together.
 

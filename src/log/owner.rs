@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::directory::Kind;
 use super::log::Log;
 use super::write_back::Thoroughness;
+use crate::base::block::Slice;
 use crate::io::Result;
 use crate::io::file::{self, File};
 use crate::io::op::OpenMode;
@@ -22,6 +23,15 @@ pub trait Owner {
 
     /// What [`Owner::companions`] gave is on disk, durably, and so is a checkpoint that was made after it.
     fn companions_written(&self, companions: &[Companion]);
+}
+
+/// What a start found of what an owner knew.
+#[derive(Debug, Default)]
+pub struct Owned {
+    /// What [`Owner::state`] gave for the last checkpoint; empty without one.
+    pub state: Vec<u8>,
+    /// Whole batches back to back that were appended after it, in order. Records that were deleted since are among them.
+    pub since: Vec<Slice>,
 }
 
 /// Bytes to be added to a segment's companion file, which then ends with them.

@@ -360,7 +360,7 @@ impl Log {
             let Some(segment) = state.segments.iter().find(|segment| segment.base == base) else { return Ok(()) };
             (state.settings.index_interval_bytes, state.stored_end(base, segment.end))
         };
-        let mut rebuilt = Segment::new(base);
+        let mut rebuilt = Segment::new(base, NO_TIMESTAMP);
         while rebuilt.end < until {
             let want = READ_BYTES_MAX.min(until - rebuilt.end);
             let mut bytes = self.load(base, rebuilt.end, want).await?;

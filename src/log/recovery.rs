@@ -8,13 +8,13 @@
 //! and gone on without it. So a later start's word counts before an earlier one's: its checkpoint covers whatever the
 //! journals of earlier starts hold, and its journal takes the place of their changes from its own first one on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::checkpoint::{self, FoundRecord, LogRecord};
 use super::config::StorageConfig;
-use super::directory::{Kind, file_name};
+use super::directory::{DOOMED_SUFFIX, Kind, file_name, name_aside};
 use super::group::{Chain, Entry, EntryKind, FileHeader, GROUPS_START, claimed_header};
 use super::group_reader::{GroupReader, JournalPart};
 use super::journal_file::OldChain;
@@ -25,9 +25,9 @@ use crate::base::block::{Appender, BLOCK_ALIGN, Block, Slice, Use};
 use crate::base::map::Map;
 use crate::base::time::Duration;
 use crate::base::units::Bytes;
-use crate::io::Handle;
 use crate::io::file::{self, File};
 use crate::io::op::{OpenMode, Slices};
+use crate::io::{ErrorKind, Handle};
 use crate::model::ids::{PartitionId, ReactorId};
 use crate::model::offset::Offset;
 use crate::record::{batches, check_stored};
@@ -230,15 +230,22 @@ pub async fn recover(io: &Handle, config: &StorageConfig) -> Result<Recovered> {
         config: config.clone(),
         logs: BTreeMap::new(),
         names: Map::default(),
+        aside: at(&config.data, file::list(io, &config.data).await)?.into_iter().collect(),
+        read: BTreeSet::new(),
         copies: None,
         summary: Summary::default(),
         epoch: 0,
     };
+    recovery.aside.retain(|name| name.ends_with(DOOMED_SUFFIX));
     let checkpoints = recovery.read_checkpoints(&checkpoints).await?;
     let released = Arc::default();
     let spares = recovery.read_journals(&journals, &released).await?;
-    let Recovery { logs, mut summary, epoch, .. } = recovery;
-    let known = logs.values().filter(|log| !log.record.removed).map(|log| log.record.name.as_str()).collect();
+    recovery.flush().await?;
+    let Recovery { logs, mut summary, epoch, aside, .. } = recovery;
+    let live = || logs.iter().filter(|(_, log)| !log.record.removed);
+    let mut known: BTreeSet<String> = live().map(|(_, log)| log.record.name.clone()).collect();
+    // Whoever removes the log for good removes its directory too.
+    known.extend(live().map(|(id, _)| name_aside(*id)).filter(|name| aside.contains(name)));
     check_directories(io, &config.data, &known).await?;
     summary.logs = logs.values().filter(|log| !log.record.removed).count() as u64;
     // The clock stands still within a turn; the reads above have ended the one in which this began.
@@ -251,6 +258,10 @@ struct Recovery {
     config: StorageConfig,
     logs: BTreeMap<PartitionId, RecoveredLog>,
     names: Map<PartitionId, String>,
+    /// Names of directories that are set aside: the removal of their logs was decided.
+    aside: BTreeSet<String>,
+    /// Files that hold what is brought back.
+    read: BTreeSet<PathBuf>,
     copies: Option<Appender>,
     summary: Summary,
     epoch: u32,
@@ -532,12 +543,15 @@ impl Recovery {
                 self.names.insert(entry.id, name);
             }
             runs.push(match entry.kind {
-                EntryKind::Run => match self.read_run(entry, payload).await? {
+                EntryKind::Run if !self.is_aside(entry.id) => match self.read_run(entry, payload).await? {
                     Ok(bytes) => Some(bytes),
                     Err(lost) => return Ok(Some(lost)),
                 },
                 _ => None,
             });
+        }
+        if !entries.is_empty() {
+            self.read.insert(part.path.clone());
         }
         for ((entry, payload), run) in entries.into_iter().zip(runs) {
             self.apply(&entry, payload, run, (part.header.chain, holder))
@@ -558,6 +572,7 @@ impl Recovery {
         run: Option<Slice>,
         (chain, holder): (Chain, &Arc<OldChain>),
     ) -> std::result::Result<(), String> {
+        let is_aside = self.is_aside(entry.id);
         let log = self.logs.entry(entry.id).or_default();
         if entry.version <= log.version {
             tracing::info!(
@@ -583,6 +598,7 @@ impl Recovery {
                 log.record.name = self.names.get(&entry.id).cloned().unwrap_or_default();
                 return Ok(());
             }
+            _ if is_aside => return Ok(()),
             EntryKind::Start => {
                 log.change(Change::Start { to: entry.next_offset });
                 return Ok(());
@@ -614,12 +630,15 @@ impl Recovery {
     }
 
     /// Reads a run's whole blocks from its segment and compares checksums.
-    async fn read_run(&self, entry: &Entry, rest: &[u8]) -> Result<std::result::Result<Slice, LostRun>> {
+    async fn read_run(&mut self, entry: &Entry, rest: &[u8]) -> Result<std::result::Result<Slice, LostRun>> {
         let known = self.logs.get(&entry.id).map(|log| &log.record.name).filter(|name| !name.is_empty());
         let name = known.or_else(|| self.names.get(&entry.id)).map_or("", String::as_str);
         let path = self.config.data.join(name).join(file_name(entry.segment, Kind::Log));
         let lost = || LostRun { path: path.clone(), position: entry.position, bytes: entry.run_bytes };
-        let Ok(file) = File::open(&self.io, &path, OpenMode::default()).await else { return Ok(Err(lost())) };
+        let file = match File::open(&self.io, &path, OpenMode::default()).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Err(lost())),
+            opened => at(&path, opened)?,
+        };
         let (run, first) = (entry.run_bytes as usize, block_floor(entry.position));
         let front = (entry.position - first) as usize;
         let Some(in_segment) = run.checked_sub(rest.len()) else { return Ok(Err(lost())) };
@@ -630,7 +649,26 @@ impl Recovery {
         }
         block[front + in_segment..front + run].copy_from_slice(rest);
         let bytes = block.into_slice(front + run).slice(front..front + run);
-        Ok(if run_checksum(&bytes) == Some(entry.run_crc) { Ok(bytes) } else { Err(lost()) })
+        if run_checksum(&bytes) != Some(entry.run_crc) {
+            return Ok(Err(lost()));
+        }
+        self.read.insert(path);
+        Ok(Ok(bytes))
+    }
+
+    /// Makes what was brought back durable: what a killed process had written may be in the device's cache, and from now on
+    /// it counts.
+    async fn flush(&self) -> Result<()> {
+        for path in &self.read {
+            let file = at(path, File::open(&self.io, path, OpenMode::default()).await)?;
+            at(path, file.sync(&self.io, true).await)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the removal of a log was decided: of what it held nothing is needed.
+    fn is_aside(&self, id: PartitionId) -> bool {
+        !self.aside.is_empty() && self.aside.contains(&name_aside(id))
     }
 }
 

@@ -19,8 +19,11 @@ pub struct Segment {
     pub end: u32,
     /// Bytes reserved for its file on disk.
     pub allocated: u32,
-    /// Timestamp of its first batch, from which its age for `segment.ms` counts; -1 while it is empty.
+    /// The largest timestamp of its first batch, from which its age for `segment.ms` counts; -1 while it is empty, or if
+    /// that batch has none.
     pub first_timestamp: Timestamp,
+    /// When it was begun, or found by this start: its age counts from then where the first batch has no timestamp.
+    pub begun_ms: Timestamp,
     /// The largest timestamp in it.
     pub max_timestamp: Timestamp,
     /// Last offset of the first batch that has this timestamp.
@@ -67,9 +70,10 @@ pub struct OnFile {
 
 impl Segment {
     /// An empty segment that starts at `base`.
-    pub fn new(base: Offset) -> Segment {
+    pub fn new(base: Offset, begun_ms: Timestamp) -> Segment {
         Segment {
             base,
+            begun_ms,
             next_offset: base,
             end: 0,
             allocated: 0,
@@ -85,7 +89,7 @@ impl Segment {
 
     /// Notes a batch that was appended at the segment's end.
     pub fn note(&mut self, header: &BatchHeader, bytes: u32, index_interval_bytes: u32) {
-        if self.first_timestamp == NO_TIMESTAMP {
+        if self.end == 0 {
             self.first_timestamp = header.max_timestamp();
         }
         if header.max_timestamp() > self.max_timestamp {
@@ -146,8 +150,8 @@ impl Segment {
     }
 
     /// The segment that a checkpoint's record describes.
-    pub fn from_record(record: &SegmentRecord) -> Segment {
-        let mut segment = Segment::new(record.base);
+    pub fn from_record(record: &SegmentRecord, begun_ms: Timestamp) -> Segment {
+        let mut segment = Segment::new(record.base, begun_ms);
         segment.next_offset = record.next_offset;
         segment.end = record.end;
         segment.first_timestamp = record.first_timestamp;

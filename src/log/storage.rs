@@ -13,8 +13,9 @@ use super::context::Context;
 use super::directory::Kind;
 use super::group::Chain;
 use super::journal::{Durable, Journal};
-use super::journal_file::{self, JournalFiles};
+use super::journal_file::{self, JournalFiles, WARN_INTERVAL};
 use super::log::{Log, LogSettings, Need, State};
+use super::owner::Owned;
 use super::recovery::{Recovered, RecoveredLog, RecoveredPart};
 use super::stats::StorageStats;
 use super::write_back::{self, Thoroughness};
@@ -24,7 +25,6 @@ use crate::base::turnstile::Turnstile;
 use crate::io::file;
 use crate::io::{Handle, Result};
 use crate::model::ids::{PartitionId, ReactorId};
-use crate::model::offset::Offset;
 
 /// How often free space is looked at while anything is appended.
 const SPACE_INTERVAL: Duration = Duration::from_millis(250);
@@ -90,21 +90,13 @@ impl Storage {
         Ok(storage)
     }
 
-    /// Opens a log in the directory `name`, with what was recovered of it.
-    pub fn open(&self, id: PartitionId, name: &str, settings: LogSettings) -> Rc<Log> {
-        let recovered = self.inner.recovered.borrow_mut().remove(&id).unwrap_or_default();
-        let log = Log::recover(id, name, &self.inner.context, settings, recovered);
+    /// Opens a log in the directory `name`, with what was recovered of it and of its owner.
+    pub fn open(&self, id: PartitionId, name: &str, settings: LogSettings) -> (Rc<Log>, Owned) {
+        let mut recovered = self.inner.recovered.borrow_mut().remove(&id).unwrap_or_default();
+        let state = std::mem::take(&mut recovered.record.owner_state);
+        let (log, since) = Log::recover(id, name, &self.inner.context, settings, recovered);
         self.inner.logs.borrow_mut().insert(id, Rc::clone(&log));
-        log
-    }
-
-    /// What the checkpoint kept for a log's owner, and the log end offset as of which; to be asked before
-    /// [`Storage::open`].
-    pub fn owner_state(&self, id: PartitionId) -> (Vec<u8>, Offset) {
-        let recovered = self.inner.recovered.borrow();
-        let Some(log) = recovered.get(&id) else { return (Vec::new(), 0) };
-        let end = log.record.segments.last().map_or(0, |segment| segment.next_offset);
-        (log.record.owner_state.clone(), end)
+        (log, Owned { state, since })
     }
 
     /// Recovered logs that nobody has opened.
@@ -116,42 +108,70 @@ impl Storage {
 
     /// Removes a log and its files, durably. Open or merely recovered; fine if there is none.
     ///
+    /// Its directory is set aside first, then a record of the checkpoint says that the log is gone, then the files go: a
+    /// start between them finds the log, and nothing under its name that is another's. Until the record is there, the log's
+    /// journal files are needed, and until the directory is set aside nobody else may have its name: so both are tried until
+    /// they succeed.
+    ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's, where the storage is offline or stops, or files stay that the next start removes.
     pub async fn remove(&self, id: PartitionId) -> Result<()> {
-        let recovered = self.inner.recovered.borrow_mut().remove(&id);
-        let log = self.inner.logs.borrow_mut().remove(&id);
-        let context = &self.inner.context;
-        let (name, version) = match (&log, &recovered) {
-            (Some(log), _) => {
-                log.state_mut().removed = true;
-                context.forget(id);
-                self.released_by_write_back(log).await;
-                let version = log.state().version;
-                (log.name().to_owned(), version)
-            }
-            (None, Some(recovered)) => (recovered.record.name.clone(), recovered.version),
-            (None, None) => return Ok(()),
+        let (context, checkpoint) = (&self.inner.context, &self.inner.checkpoint);
+        let log = self.inner.logs.borrow().get(&id).cloned();
+        let (name, version) = if let Some(log) = &log {
+            log.state_mut().removed = true;
+            context.forget(id);
+            self.released_by_write_back(log).await;
+            (log.name().to_owned(), log.state().version)
+        } else {
+            let recovered = self.inner.recovered.borrow();
+            let Some(recovered) = recovered.get(&id) else { return Ok(()) };
+            (recovered.record.name.clone(), recovered.version)
         };
         if !name.is_empty() {
-            context.directory.remove(&name, &id.to_string()).await?;
+            self.insist(id, || context.directory.set_aside(id, &name)).await?;
         }
         let (version, process_epoch) = (version + 1, context.journal.chain().epoch);
         let record = LogRecord { name, version, process_epoch, removed: true, ..LogRecord::default() };
-        self.inner.checkpoint.append(&[(id, record.encode(id))]).await?;
+        let records = [(id, record.encode(id))];
+        self.insist(id, || checkpoint.append(&records)).await?;
+        self.inner.logs.borrow_mut().remove(&id);
+        self.inner.recovered.borrow_mut().remove(&id);
         if let Some(log) = log {
             let mut state = log.state_mut();
             (state.need, state.need_since_capture) = (Need::default(), Need::default());
             state.tail = Default::default();
         }
         context.journal.recycle();
-        Ok(())
+        context.directory.remove_aside(id).await
+    }
+
+    /// Attempts a step of the removal of `id` until it succeeds or the storage ends.
+    async fn insist<F>(&self, id: PartitionId, attempt: impl Fn() -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let io = &self.inner.context.io;
+        let mut warned = None;
+        loop {
+            let Err(error) = attempt().await else { return Ok(()) };
+            if self.inner.stopping.get() || self.failure().is_some() {
+                return Err(error);
+            }
+            if warned.is_none_or(|warned| io.now() >= warned + WARN_INTERVAL) {
+                tracing::warn!("partition {id} cannot be removed yet: {error}; trying again");
+                warned = Some(io.now());
+            }
+            io.sleep(RETRY).await;
+        }
     }
 
     /// Waits until write-back does not work on `log`.
     async fn released_by_write_back(&self, log: &Rc<Log>) {
         let busy = |state: &State| state.held || state.capturing || state.reserving || state.closed;
-        while busy(&log.state()) || log.state().runs_in_flight > 0 {
+        // What is sealed and not yet on its way when the storage goes offline will never be.
+        let has_runs = || log.state().runs_in_flight > 0 && self.failure().is_none();
+        while busy(&log.state()) || has_runs() {
             self.inner.context.io.sleep(Duration::from_millis(1)).await;
         }
     }
@@ -211,7 +231,7 @@ impl Storage {
             return Err(crate::io::Error::other(inner.context.journal.failure().unwrap_or_default()));
         }
         inner.context.take_changed();
-        let all: Vec<_> = inner.logs.borrow().values().cloned().collect();
+        let all: Vec<_> = inner.logs.borrow().values().filter(|log| !log.state().removed).cloned().collect();
         let mut logs = Vec::new();
         for log in all {
             if log.needs_finish() || log.has_excess().await? {

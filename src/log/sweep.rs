@@ -23,20 +23,20 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 /// The file that write-back leaves in each partition's directory.
 const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
 
-/// Goes through the data directory at start, given the directories of the logs that were recovered: removes those that a
-/// deletion has left, and refuses when there are files of a log that no checkpoint and no journal knows any more.
+/// Goes through the data directory at start, given the directories of the logs that were recovered, those that are set
+/// aside among them: removes those that a deletion has left, and refuses when there are files of a log that no checkpoint and no journal knows any more.
 ///
 /// # Errors
 /// [`StartError`].
 pub(super) async fn check_directories(
     io: &Handle,
     data: &Path,
-    known: &BTreeSet<&str>,
+    known: &BTreeSet<String>,
 ) -> std::result::Result<(), StartError> {
     for name in at(data, file::list(io, data).await)? {
         let path = data.join(&name);
         let is_doomed = name.strip_suffix(DOOMED_SUFFIX).is_some_and(is_unique);
-        if !is_doomed && (known.contains(name.as_str()) || !is_partition(&name)) {
+        if known.contains(&name) || (!is_doomed && !is_partition(&name)) {
             continue;
         }
         if !at(&path, file::stat(io, &path).await)?.is_some_and(|stat| stat.directory) {
@@ -53,7 +53,7 @@ pub(super) async fn check_directories(
     Ok(())
 }
 
-/// Whether it is a partition's id as [`super::directory::Directory::remove`] writes it: 22 characters of a uuid, the index.
+/// Whether it is a partition's id as [`super::directory::name_aside`] writes it: 22 characters of a uuid, the index.
 fn is_unique(text: &str) -> bool {
     const UUID_CHARS: usize = 22;
     let Some((uuid, index)) = text.split_at_checked(UUID_CHARS) else { return false };
@@ -108,7 +108,7 @@ impl Storage {
         let names = leftovers(log).await?;
         for name in &names {
             if let Some((base, Kind::Log)) = parse_file_name(name) {
-                directory.forget(log.name(), base);
+                directory.forget(log.id(), base);
             }
             file::unlink(io, &directory.partition_path(log.name()).join(name)).await?;
         }

@@ -15,14 +15,10 @@ use super::run::block_floor;
 use super::segment::Segment;
 use super::storage::Storage;
 use super::write_back::{self, Thoroughness};
-use crate::base::time::Duration;
 use crate::io::file;
 use crate::io::{ErrorKind, Result};
 use crate::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
 use crate::record::batch::BatchHeader;
-
-/// How often it is looked whether the log's last reservation of space is done.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// Where a log is to be cut: in front of a batch.
 #[derive(Clone, Debug)]
@@ -164,9 +160,9 @@ impl Log {
 
     /// The latest snapshot beside a segment that starts at or before `end`, and that segment's base offset, oldest last in
     /// line; to be asked again with a smaller `end` when it is of no use.
-    pub async fn snapshot_before(self: &Rc<Self>, end: Offset) -> Option<(Offset, Vec<u8>)> {
+    pub async fn snapshot_before(self: &Rc<Self>, end: Offset) -> Option<(Offset, Rc<[u8]>)> {
         const SNAPSHOT_BYTES_MAX: u64 = 64 << 20;
-        let (bases, pending): (Vec<Offset>, Vec<(Offset, Vec<u8>)>) = {
+        let (bases, pending): (Vec<Offset>, Vec<(Offset, Rc<[u8]>)>) = {
             let state = self.state();
             let bases = state.segments.iter().map(|segment| segment.base).filter(|base| *base <= end);
             (bases.collect(), state.snapshots.clone())
@@ -177,7 +173,7 @@ impl Log {
             }
             let path = self.context.directory.path(self.name(), base, Kind::Snapshot);
             match file::read_whole(&self.context.io, &path, SNAPSHOT_BYTES_MAX).await {
-                Ok(Some(content)) => return Some((base, content)),
+                Ok(Some(content)) => return Some((base, content.into())),
                 Ok(None) => {}
                 Err(error) => tracing::warn!("{}: {error}", path.display()),
             }
@@ -188,7 +184,7 @@ impl Log {
 
 impl State {
     /// Cuts the log; gives the base offsets of the segments whose files are to go.
-    fn cut(&mut self, cut: &Cut) -> Vec<Offset> {
+    fn cut(&mut self, cut: &Cut, wall_ms: Timestamp) -> Vec<Offset> {
         let Cut { segment, position, end, ref edge, max, anew } = *cut;
         self.run = None;
         self.warm.clear();
@@ -208,7 +204,7 @@ impl State {
             self.log_start = end;
             self.tail = Default::default();
             self.epochs.clear();
-            self.segments.push(Segment::new(end));
+            self.segments.push(Segment::new(end, wall_ms));
         } else {
             self.tail.truncate(end);
             self.epochs.truncate_from_end(end);
@@ -238,9 +234,6 @@ impl Storage {
 
     async fn truncate_closed(&self, log: &Rc<Log>, cut: &Cut, then: impl FnOnce()) -> Result<()> {
         let (context, checkpoint) = (&self.inner.context, &self.inner.checkpoint);
-        while log.state().reserving {
-            context.io.sleep(LOOK).await;
-        }
         write_back::pass(context, checkpoint, vec![Rc::clone(log)], Thoroughness::Lazy).await?;
         if !cut.anew {
             let loaded = log.load_indexes(cut.segment).await;
@@ -252,7 +245,7 @@ impl Storage {
         let gone = {
             let mut state = log.state_mut();
             state.version += 1;
-            state.cut(cut)
+            state.cut(cut, context.io.wall_ms())
         };
         log.cut_durable(cut.end);
         then();
@@ -287,7 +280,7 @@ impl Log {
 async fn remove_segments(log: &Rc<Log>, gone: &[Offset]) -> Result<()> {
     let (io, directory) = (&log.context.io, &log.context.directory);
     for base in gone {
-        directory.forget(log.name(), *base);
+        directory.forget(log.id(), *base);
         for kind in Kind::ALL {
             file::unlink(io, &directory.path(log.name(), *base, kind)).await?;
         }

@@ -47,7 +47,7 @@ pub(super) struct Captured {
     edge: Edge,
     /// Segments whose files can go when the record is durable.
     doomed: Vec<Offset>,
-    snapshots: Vec<(Offset, Vec<u8>)>,
+    snapshots: Vec<(Offset, Rc<[u8]>)>,
     /// What the owner's files lack.
     companions: Vec<Companion>,
     /// The segment files need not be touched.
@@ -190,13 +190,13 @@ async fn complete(
     for Pending { log, captured, .. } in pending {
         match &result {
             Ok(()) => {
-                let doomed = captured.doomed.clone();
-                log.finish_write_back(captured);
+                // Until they are gone the log counts as being written back: no other log gets the directory's name.
                 let strays = if thorough { remove_strays(&log).await } else { Ok(()) };
-                if let Err(error) = remove_doomed(&log, &doomed).await.and(strays) {
+                if let Err(error) = remove_doomed(&log, &captured.doomed).await.and(strays) {
                     tracing::warn!("{}: deleted segments could not be removed: {error}", log.name());
                     context.note_change(&log);
                 }
+                log.finish_write_back(captured);
             }
             Err(_) => {
                 log.state_mut().abandon_capture();
@@ -226,11 +226,11 @@ async fn write_back(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Option<
 }
 
 async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Option<Pending>> {
-    check_indexes(log, thoroughness).await?;
     log.quiet().await;
     if log.state().removed {
         return Ok(None);
     }
+    check_indexes(log, thoroughness).await?;
     let mut captured = log.capture(thoroughness);
     if !log.context.journal.settled().await {
         return Err(ErrorKind::Interrupted.into());
@@ -278,7 +278,7 @@ async fn remove_strays(log: &Rc<Log>) -> Result<()> {
 /// recovery may look into them, for the runs that they hold.
 async fn remove_doomed(log: &Rc<Log>, doomed: &[Offset]) -> Result<()> {
     for base in doomed {
-        log.context.directory.forget(log.name(), *base);
+        log.context.directory.forget(log.id(), *base);
         for kind in Kind::ALL {
             file::unlink(&log.context.io, &log.context.directory.path(log.name(), *base, kind)).await?;
         }
@@ -359,7 +359,7 @@ impl Log {
             dirty: state.dirty.clone(),
             edge: Edge { segment: active, start, bytes },
             doomed: state.doomed.clone(),
-            snapshots: std::mem::take(&mut state.snapshots),
+            snapshots: state.snapshots.clone(),
             companions: if in_record { Vec::new() } else { companions },
             in_record,
         }
@@ -383,6 +383,7 @@ impl Log {
             state.compact_tail(self.context.io.pool(), (stored, end), self.durable_end());
             return;
         }
+        state.snapshots.retain(|(base, _)| !captured.snapshots.iter().any(|(written, _)| written == base));
         for range in &captured.dirty {
             state.mark_stored(range.segment, range.start, range.end);
         }

@@ -1,5 +1,6 @@
 //! What an append to one partition means: validation, deduplication, the log, and when it is acknowledged.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -121,16 +122,56 @@ pub(super) fn gone() -> ClientError {
 }
 
 /// An append that waits for room.
-pub(super) struct Parked {
+struct Parked {
     work: Work,
     placed: oneshot::Sender<Append>,
+}
+
+/// The appends that wait for room, in their order.
+#[derive(Default)]
+pub(super) struct ParkedQueue {
+    queue: VecDeque<Parked>,
+    /// Bytes of all of them.
+    bytes: usize,
+}
+
+impl ParkedQueue {
+    fn takes(&self, work: &Work) -> bool {
+        self.queue.is_empty() || self.bytes + work.bytes() <= PARKED_BYTES_MAX
+    }
+
+    fn push(&mut self, parked: Parked) {
+        self.bytes += parked.work.bytes();
+        self.queue.push_back(parked);
+    }
+
+    /// Bytes of the one whose turn it is.
+    fn next_bytes(&self) -> Option<usize> {
+        self.queue.front().map(|next| next.work.bytes())
+    }
+
+    fn pop(&mut self) -> Option<Parked> {
+        let next = self.queue.pop_front()?;
+        self.bytes -= next.work.bytes();
+        Some(next)
+    }
+
+    fn put_back(&mut self, next: Parked) {
+        self.bytes += next.work.bytes();
+        self.queue.push_front(next);
+    }
+
+    /// Gives them all up.
+    pub fn clear(&mut self) {
+        *self = ParkedQueue::default();
+    }
 }
 
 impl Shard {
     /// Places the batch in the log, in the order of calls, before it returns; what it returns resolves when `acks` is
     /// satisfied.
     ///
-    /// Resolves to an error when the batch is refused: MESSAGE_TOO_LARGE, CORRUPT_MESSAGE, INVALID_RECORD,
+    /// Resolves to an error when the batch is refused: MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, CORRUPT_MESSAGE, INVALID_RECORD,
     /// INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, and
     /// KAFKA_STORAGE_ERROR when the disk is full or failed.
     pub fn append(self: &Rc<Self>, batch: &[u8], acks: Acks) -> Append {
@@ -179,6 +220,9 @@ impl Shard {
         let mut rules = settings.rules();
         rules.unnumbered = appender == Appender::Coordinator;
         let checked = validate(batch, &rules, self.io().wall_ms())?;
+        if batch.len() > settings.segment_bytes as usize && appender != Appender::Coordinator {
+            return Err(larger_than_a_segment(batch.len(), settings.segment_bytes));
+        }
         let facts = facts(&checked);
         if facts.has_producer() {
             match self.judge(&facts, appender) {
@@ -247,13 +291,12 @@ impl Shard {
 
     fn park(self: &Rc<Self>, work: Work) -> Append {
         let mut parked = self.parked().borrow_mut();
-        let bytes: usize = parked.iter().map(|parked| parked.work.bytes()).sum();
-        if bytes + work.bytes() > PARKED_BYTES_MAX && !parked.is_empty() {
+        if !parked.takes(&work) {
             let message = "the disk is slower than what is produced, and no more can wait: try again";
             return Append::refused(ClientError::new(ErrorCode::KafkaStorageError, message));
         }
         let (placed, receiver) = oneshot::channel();
-        parked.push_back(Parked { work, placed });
+        parked.push(Parked { work, placed });
         drop(parked);
         if !self.unparking().replace(true) {
             let shard = Rc::clone(self);
@@ -266,11 +309,17 @@ impl Shard {
     async fn unpark(self: Rc<Self>) {
         self.io().sleep(PARKED_RETRY).await;
         loop {
-            let Some(next) = self.parked().borrow_mut().pop_front() else { break };
+            let Some(bytes) = self.parked().borrow().next_bytes() else { break };
+            // Room is looked for before the batch is judged: while there is none, that is all a try costs.
+            if self.log().is_full_for(bytes) {
+                self.io().sleep(PARKED_RETRY).await;
+                continue;
+            }
+            let Some(next) = self.parked().borrow_mut().pop() else { break };
             match self.try_work(&next.work) {
                 Some(append) => next.placed.send(append),
                 None => {
-                    self.parked().borrow_mut().push_front(next);
+                    self.parked().borrow_mut().put_back(next);
                     self.io().sleep(PARKED_RETRY).await;
                 }
             }
@@ -287,6 +336,12 @@ pub(super) fn facts(checked: &Checked) -> BatchFacts {
         last_offset_delta: checked.last_offset_delta,
         is_transactional: checked.is_transactional,
     }
+}
+
+fn larger_than_a_segment(bytes: usize, segment_bytes: u32) -> ClientError {
+    let message =
+        format!("a batch of {bytes} bytes is larger than segment.bytes, which is {segment_bytes}: send smaller ones");
+    ClientError::new(ErrorCode::RecordListTooLarge, message)
 }
 
 fn disk_full() -> ClientError {

@@ -1,23 +1,23 @@
 //! The shard itself: its parts, its high watermark, its recovery.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use super::aborted::Aborted;
-use super::append::{Parked, gone, offline};
+use super::append::{ParkedQueue, gone, offline};
 use super::read::Isolation;
 use super::replay::Replayed;
 use super::settings::ShardSettings;
 use super::transactions::{self, TransactionState};
 use super::waiters::{Waiters, Watch};
 use crate::io::Handle;
-use crate::log::owner::{Companion, Owner};
+use crate::log::owner::{Companion, Owned, Owner};
 use crate::log::{Log, Storage};
 use crate::model::ids::PartitionId;
 use crate::model::offset::{LeaderEpoch, Offset};
 use crate::producer::kept::{Kept, decode_kept, encode_kept};
 use crate::producer::state::ProducerStates;
+use crate::record::batches;
 
 /// The engine of one partition replica.
 pub struct Shard {
@@ -32,7 +32,7 @@ pub struct Shard {
     transactions: RefCell<TransactionState>,
     aborted: Aborted,
     waiters: Waiters,
-    parked: RefCell<VecDeque<Parked>>,
+    parked: RefCell<ParkedQueue>,
     unparking: Cell<bool>,
 }
 
@@ -46,9 +46,8 @@ impl Shard {
         settings: ShardSettings,
         leader_epoch: LeaderEpoch,
     ) -> Rc<Shard> {
-        let (state, as_of) = storage.owner_state(id);
-        let log = storage.open(id, name, settings.log());
-        let (Replayed { producers, open, .. }, aborted) = recover(&log, &state, as_of);
+        let (log, owned) = storage.open(id, name, settings.log());
+        let (Replayed { producers, open, .. }, aborted) = recover(&log, &owned);
         let end = log.end();
         let shard = Rc::new(Shard {
             id,
@@ -104,7 +103,7 @@ impl Shard {
         &self.waiters
     }
 
-    pub(super) fn parked(&self) -> &RefCell<VecDeque<Parked>> {
+    pub(super) fn parked(&self) -> &RefCell<ParkedQueue> {
         &self.parked
     }
 
@@ -202,15 +201,18 @@ impl Owner for LogOwner {
 }
 
 /// The producers and their transactions as of the log's end: from the checkpoint's state and the batches since.
-fn recover(log: &Rc<Log>, state: &[u8], as_of: Offset) -> (Replayed, Aborted) {
-    let kept = decode_kept(state).unwrap_or_else(|corrupt| {
+fn recover(log: &Rc<Log>, owned: &Owned) -> (Replayed, Aborted) {
+    let kept = decode_kept(&owned.state).unwrap_or_else(|corrupt| {
         tracing::error!("{}: the producers' state in the checkpoint: {corrupt}", log.name());
         Kept::default()
     });
     let mut replayed = Replayed::from(kept.producers);
-    log.tail_batches(as_of).iter().for_each(|batch| replayed.take(batch));
+    // Recovery has walked them all: they are whole.
+    let since = owned.since.iter().flat_map(|bytes| batches(bytes)).flatten();
+    since.for_each(|(_, batch)| replayed.take(batch));
     let aborted = Aborted::new(kept.aborted, kept.filed);
     replayed.aborted.iter().for_each(|one| aborted.append(*one));
+    aborted.start_at(log.start());
     // All that was recovered is below the high watermark.
     replayed.open.advance(log.end());
     (replayed, aborted)

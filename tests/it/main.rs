@@ -11,6 +11,7 @@ mod late_writes;
 mod leftovers;
 mod sim;
 mod sim_backend;
+mod storage;
 mod transactions;
 mod truncation;
 mod tuning;
