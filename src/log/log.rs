@@ -546,6 +546,11 @@ impl Log {
         self.told_start.get().unwrap_or_else(|| self.start())
     }
 
+    /// Base of the oldest segment.
+    pub fn oldest_segment(&self) -> Offset {
+        self.state.borrow().segments[0].base
+    }
+
     /// Offset after the last record.
     pub fn end(&self) -> Offset {
         self.state.borrow().end()

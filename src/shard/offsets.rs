@@ -109,8 +109,7 @@ impl Shard {
         }
         self.log().delete_before(to).await.map_err(refusal)?;
         let start = self.log().durable_start();
-        let oldest = self.log().segments_from(0).first().map_or(0, |(base, _)| *base);
-        self.aborted().start_at(start, oldest);
+        self.aborted().start_at(start, self.log().oldest_segment());
         Ok(start)
     }
 

@@ -212,7 +212,7 @@ fn recover(log: &Rc<Log>, owned: &Owned) -> (Replayed, Aborted) {
     since.for_each(|(_, batch)| replayed.take(batch));
     let aborted = Aborted::new(kept.aborted, kept.filed);
     replayed.aborted.iter().for_each(|one| aborted.append(*one));
-    aborted.start_at(log.start());
+    aborted.start_at(log.start(), log.oldest_segment());
     // All that was recovered is below the high watermark.
     replayed.open.advance(log.end());
     (replayed, aborted)

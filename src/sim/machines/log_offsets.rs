@@ -37,7 +37,7 @@ struct Both {
 pub(super) fn check(mut random: Prng) -> Result<(), String> {
     let base = random.below(1 << 40) as Offset;
     let (interval_bytes, clock) = (random.below(1000) as u32, random.between(0, 1 << 40) as Timestamp);
-    let (segment, epochs) = (Segment::new(base), LeaderEpochs::new());
+    let (segment, epochs) = (Segment::new(base, clock), LeaderEpochs::new());
     let mut both = Both { random, interval_bytes, segment, epochs, batches: Vec::new(), epoch: 0, clock };
     for _ in 0..both.random.between(1, STEPS_MAX) {
         match both.random.below(20) {
