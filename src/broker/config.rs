@@ -11,6 +11,7 @@ use self::file::read_file;
 use self::keys::{KEYS, Key, Value};
 use self::listeners::Listener;
 use crate::base::time::Duration;
+use crate::coordinator::runtime::CompactionLimits;
 use crate::io::PathBuf;
 use crate::metadata::image::Configs;
 use crate::model::ids::BrokerId;
@@ -121,6 +122,8 @@ pub struct Config {
     pub partitions_per_broker_max: u32,
     /// Which log lines are written: a level, or levels by module.
     pub log_level: String,
+    /// When the logs of coordinators are rewritten.
+    pub compaction: CompactionLimits,
     /// Kafka's broker properties that are set, by their Kafka names: the static layer of DescribeConfigs.
     pub kafka: Configs,
     lines: Vec<String>,
@@ -392,6 +395,7 @@ fn assemble(values: &Values, settings: &Settings) -> Config {
         auto_create_topics: value("topics.auto_create").boolean(),
         partitions_per_broker_max: narrow("topics.partitions_per_broker_max"),
         log_level: value("log.level").text().expect("the key has a default").to_owned(),
+        compaction: CompactionLimits::default(),
         kafka: kafka::properties(values, &settings.kafka),
         lines: print::lines(values, &settings.kafka),
     }

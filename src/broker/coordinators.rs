@@ -9,7 +9,7 @@ use super::config::Config;
 use crate::coordinator::group::config::{GroupConfig, OfBroker};
 use crate::coordinator::group::machine::GroupMachine;
 use crate::coordinator::machine::Machine;
-use crate::coordinator::runtime::{CompactionLimits, Coordinator};
+use crate::coordinator::runtime::Coordinator;
 use crate::coordinator::transaction::machine::{TransactionConfig, TransactionMachine};
 use crate::io::Handle;
 use crate::metadata::config::layers::Layers;
@@ -46,7 +46,7 @@ impl Coordinators {
     pub fn opened(&self, io: &Handle, config: &Arc<Config>, image: &Rc<Image>, topic: &str, shard: &Rc<Shard>) {
         let (id, name) = (shard.id(), format!("{topic}-{}", shard.id().index));
         let (io, shard, image, config) = (io.clone(), Rc::clone(shard), Rc::clone(image), Arc::clone(config));
-        let compaction = CompactionLimits::default();
+        let compaction = config.compaction;
         match topic {
             OFFSETS_TOPIC => {
                 let of_broker = OfBroker { statics: Arc::new(config.kafka.clone()), id: config.node_id };

@@ -12,6 +12,7 @@ use crate::base::units::{GIB, KIB, MIB};
 use crate::broker::config::{Config, MachineFacts};
 use crate::broker::message::Message;
 use crate::broker::startup::{self, RunError};
+use crate::coordinator::runtime::CompactionLimits;
 use crate::io::{Handle, Path, SocketAddr};
 
 /// Where a broker's data is; a file system of its own.
@@ -44,6 +45,16 @@ pub fn configuration(random: &mut Prng) -> Config {
         ("memory", "64MiB"),
         ("reactors", "1"),
         ("connection-idle-ms-max", "100000"),
+        // A start reads the logs of all coordinators.
+        ("kafka", "transaction.state.log.num.partitions=3"),
+        ("kafka", "offsets.topic.num.partitions=3"),
+        // Members that die are to be missed within a run.
+        ("kafka", "group.min.session.timeout.ms=1000"),
+        ("kafka", "group.initial.rebalance.delay.ms=500"),
+        ("kafka", "group.consumer.min.heartbeat.interval.ms=500"),
+        ("kafka", "group.consumer.heartbeat.interval.ms=500"),
+        ("kafka", "group.consumer.min.session.timeout.ms=4000"),
+        ("kafka", "group.consumer.session.timeout.ms=4000"),
     ];
     let flags: Vec<(String, String)> = flags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let machine = MachineFacts { cores: 1, memory_bytes: GIB };
@@ -61,6 +72,8 @@ pub fn configuration(random: &mut Prng) -> Config {
     storage.disk_reserve_bytes = MIB;
     storage.tail_bytes_max = random.between(0, 2) * 256 * KIB;
     storage.open_files_max = random.between(4, 32) as usize;
+    // Small enough that some logs are rewritten in a run, and some are not.
+    config.compaction = CompactionLimits { bytes_min: 8 * KIB, growth: 4 };
     config.memory_bytes = [8, 64][random.below(2) as usize] * MIB;
     config
 }

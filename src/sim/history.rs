@@ -4,9 +4,14 @@
 //! asked for, so a checker knows what was told before something else was asked: nothing else orders events between
 //! clients.
 
+pub mod groups;
+pub mod transactions;
+
 use std::collections::VecDeque;
 use std::fmt;
 
+use self::groups::GroupEvent;
+use self::transactions::TransactionEvent;
 use super::checkers::Checker;
 use crate::io::PathBuf;
 use crate::model::error_code::ErrorCode;
@@ -118,6 +123,10 @@ pub enum Event {
     LastCopyDamaged { path: PathBuf },
     /// From here on nothing is made to fail any more.
     FaultsOver,
+    /// Something about groups.
+    Group(GroupEvent),
+    /// Something about transactions.
+    Transaction(TransactionEvent),
     /// Something did not happen within its bound.
     Overdue { what: String },
     /// Something that no broker may say.
@@ -166,6 +175,10 @@ pub struct Counts {
     pub acked: u64,
     /// Records read.
     pub read: u64,
+    /// Transactions committed.
+    pub committed: u64,
+    /// Assignments that members were told.
+    pub assigned: u64,
     /// Starts of brokers.
     pub starts: u64,
 }
@@ -203,6 +216,8 @@ impl History {
             Event::Acked { .. } => self.counts.acked += 1,
             Event::Read { records, .. } => self.counts.read += records.len() as u64,
             Event::BrokerStarted => self.counts.starts += 1,
+            Event::Group(GroupEvent::Assigned { .. }) => self.counts.assigned += 1,
+            Event::Transaction(TransactionEvent::Ended { commit: true, .. }) => self.counts.committed += 1,
             _ => {}
         }
         let moment = self.moment;
@@ -222,6 +237,11 @@ impl History {
                 self.violation = Some(Violation { checker: checker.name(), what });
             }
         }
+    }
+
+    /// What the checkers still wait for.
+    pub fn awaits(&self) -> Option<String> {
+        self.checkers.iter().find_map(|checker| checker.awaits())
     }
 
     /// Notes a broken promise that is not one checker's.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::atlas;
+use super::checkers::groups::ownership::OWNED_MAX;
 use super::checkers::liveness::{DRAIN_MAX, FINISH_MAX, PROGRESS_MAX, START_MAX, STOP_MAX};
 use super::checkers::{self, AtRest, Usage};
 use super::cluster::{DATA, DISK_BYTES, SimBroker, configuration};
@@ -15,7 +16,8 @@ use super::history::{Counts, Event, History, Moment, Violation, shown};
 use super::machines;
 use super::nemesis::{self, Crash, Fault, Planned, Weather};
 use super::scene::{Phase, Scene};
-use super::workload::{Client, admin, consumer, drain, producer};
+use super::workload::transactions::{self, copier, reader, transactor};
+use super::workload::{Client, admin, consumer, drain, groups, producer};
 use super::world::{MachineId, ProcessId, World};
 use crate::base::prng::Prng;
 use crate::base::time::{Duration, Instant};
@@ -28,6 +30,12 @@ const MEASURE_EVERY: Duration = Duration::from_millis(500);
 const REACTORS_MAX: u64 = 3;
 /// Happenings of the world that are kept for the report of a failure.
 const TRACE_KEPT: usize = 200;
+/// One run in so many has clients that write in transactions.
+const TRANSACTIONS_ONE_IN: u64 = 3;
+/// One run in so many has groups.
+const GROUPS_ONE_IN: u64 = 3;
+/// The first number of a copier's transactional id: below are those of transactors.
+const COPIER_IDS: u32 = 100;
 /// How long it takes until the last connection to a machine without power is known to be gone: the longest pause between
 /// two tries to send something, and some more.
 const ALONE: Duration = Duration::from_secs(150);
@@ -40,6 +48,8 @@ const FLUSH_MS_MAX: u64 = 1000;
 const OPERATIONS_MAX: usize = 64;
 /// Operations of one group: it, its file's header, and a run for each partition that has one.
 const OPERATIONS_PER_GROUP: usize = 16;
+/// How often what is waited for is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How long a broker that does not start is left alone.
 const START_AGAIN: Duration = Duration::from_millis(300);
 
@@ -169,7 +179,11 @@ impl Run {
             at_work: None,
             world,
         };
-        for (number, client) in clients(&mut streams.split("clients"), flush_ms).into_iter().enumerate() {
+        let mut all = clients(&mut streams.split("clients"), flush_ms);
+        // From a stream of their own: without them the others are the same.
+        all.extend(transactional_clients(&mut streams.split("transactions")));
+        all.extend(members(&mut streams.split("groups")));
+        for (number, client) in all.into_iter().enumerate() {
             run.add_client(number, client);
         }
         run
@@ -184,6 +198,9 @@ impl Run {
         let name = format!("{}-{number}", client.kind());
         if client.makes_progress() {
             self.scene.expect_progress(&name);
+        }
+        if let Client::Member(style) = &client {
+            self.scene.add_group(style.group);
         }
         let (scene, incarnation) = (Rc::clone(&self.scene), Cell::new(0));
         let process = self.world.client(self.clients_machine, move |io| {
@@ -217,13 +234,17 @@ impl Run {
         self.run_for(self.length);
         self.heal();
         if self.last_copy_damaged {
-            // What can be read is read once more; it may be refused, but not wrong.
-            let _ = self.await_start() && self.drain();
+            // What can be read is read once more, when nobody writes any more; it may be refused, but not wrong.
+            if self.await_start() {
+                self.await_finish();
+                self.drain();
+            }
             return;
         }
-        let steps: [fn(&mut Run) -> bool; 8] = [
+        let steps: [fn(&mut Run) -> bool; 9] = [
             Run::await_start,
             Run::await_progress,
+            Run::await_owners,
             Run::await_finish,
             Run::drain,
             Run::look_alone,
@@ -606,6 +627,7 @@ impl Run {
             self.replace_failed();
         }
         self.scene.record(Event::FaultsOver);
+        self.scene.calm_down();
         self.start_clients();
         if !self.world.is_running(self.broker.process) {
             self.after(1, Action::StartBroker);
@@ -628,6 +650,19 @@ impl Run {
         self.scene.reset_progress();
         let all = self.run_until(PROGRESS_MAX, |run| run.scene.stuck().is_empty());
         all || self.overdue(format!("nothing gets done by {:?} within {PROGRESS_MAX:?}", self.scene.stuck()))
+    }
+
+    fn await_owners(&mut self) -> bool {
+        let limit = self.world.now() + OWNED_MAX;
+        loop {
+            // A borrow of the history must not outlast the question.
+            let awaited = self.scene.history().awaits();
+            let Some(missing) = awaited else { return true };
+            if self.is_over() || self.world.now() >= limit {
+                return self.overdue(format!("within {OWNED_MAX:?}: {missing}"));
+            }
+            self.run_for(LOOK_AGAIN);
+        }
     }
 
     fn await_finish(&mut self) -> bool {
@@ -793,6 +828,91 @@ fn clients(random: &mut Prng, flush_ms: Option<u64>) -> Vec<Client> {
     }
     if random.one_in(4) {
         clients.push(Client::Stalled);
+    }
+    clients
+}
+
+/// The clients of a run that have to do with transactions; most runs have none.
+fn transactional_clients(random: &mut Prng) -> Vec<Client> {
+    if !random.one_in(TRANSACTIONS_ONE_IN) {
+        return Vec::new();
+    }
+    let mut clients = Vec::new();
+    let a_producer = |random: &mut Prng, id: u32| transactions::producer::Style {
+        id,
+        version_2: random.one_in(2),
+        timeout_ms: random.between(1_500, 8_000) as i32,
+    };
+    for id in 0..random.between(1, 3) as u32 {
+        let style = transactor::Style {
+            producer: a_producer(random, id),
+            transfers: random.one_in(2),
+            think_ms_max: random.between(1, 200),
+            aborts_one_in: random.between(2, 8),
+            forgets_one_in: if random.one_in(2) { random.between(5, 30) } else { 0 },
+            lingers_one_in: if random.one_in(3) { random.between(10, 40) } else { 0 },
+        };
+        // Another client with the same transactional id, and not with the same manners.
+        if random.one_in(3) {
+            let zombie = transactor::Style { producer: a_producer(random, id), ..style.clone() };
+            clients.push(Client::Transactor(zombie));
+        }
+        clients.push(Client::Transactor(style));
+    }
+    for partition in 0..transactions::partitions(transactions::QUEUE) {
+        if random.one_in(3) {
+            continue;
+        }
+        let style = copier::Style {
+            producer: a_producer(random, partition as u32 + COPIER_IDS),
+            partition,
+            aborts_one_in: random.between(3, 12),
+            think_ms_max: random.between(1, 300),
+        };
+        if random.one_in(3) {
+            clients.push(Client::Copier(style.clone()));
+        }
+        clients.push(Client::Copier(style));
+    }
+    for _ in 0..random.between(1, 2) {
+        clients.push(Client::Reader(reader::Style {
+            version: [11, 12, 13, 17][random.below(4) as usize],
+            partition_bytes_max: random.between(1, 20_000) as i32,
+            think_ms_max: random.between(0, 300),
+            rewind_one_in: random.between(20, 100),
+        }));
+    }
+    clients
+}
+
+/// The members of groups of a run; most runs have none.
+fn members(random: &mut Prng) -> Vec<Client> {
+    if !random.one_in(GROUPS_ONE_IN) {
+        return Vec::new();
+    }
+    let mut clients = Vec::new();
+    let mut instance = 0;
+    for group in 0..random.between(1, 2) as u32 {
+        let protocols = [groups::Protocol::Eager, groups::Protocol::Cooperative, groups::Protocol::Consumer];
+        let protocol = protocols[random.below(3) as usize];
+        for _ in 0..random.between(1, 4) {
+            instance += 1;
+            let style = groups::Style {
+                group,
+                protocol,
+                instance: random.one_in(3).then_some(instance),
+                is_double: false,
+                session_ms: random.between(2_000, 6_000),
+                rebalance_ms: random.between(3_000, 6_000),
+                think_ms_max: random.between(100, 800),
+                trouble_one_in: random.between(15, 80),
+            };
+            // Another one of the same name.
+            if style.instance.is_some() && random.one_in(3) {
+                clients.push(Client::Member(groups::Style { is_double: true, ..style.clone() }));
+            }
+            clients.push(Client::Member(style));
+        }
     }
     clients
 }

@@ -1,7 +1,7 @@
 //! What the clients of a world share: the history, the topics that there are, and what phase the run is in.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::client::requests::Topic;
 use super::history::{Event, History, Moment};
@@ -45,6 +45,15 @@ pub struct Scene {
     /// The highest offset known to exist in each partition, for those who delete records.
     ends: RefCell<BTreeMap<PartitionId, Offset>>,
     producers: Cell<u32>,
+    /// Topics of those who write in transactions.
+    transactional: RefCell<Vec<KnownTopic>>,
+    transactions: Cell<u32>,
+    instances: Cell<u32>,
+    members: Cell<u32>,
+    commits: Cell<u32>,
+    /// The groups that there are.
+    groups: RefCell<BTreeSet<u32>>,
+    is_calm: Cell<bool>,
     /// The stream of the workload; each client splits its own from it.
     random: Prng,
     /// Batches acknowledged to each client since progress was last asked for.
@@ -63,6 +72,13 @@ impl Scene {
             topics: RefCell::default(),
             ends: RefCell::default(),
             producers: Cell::new(0),
+            transactional: RefCell::default(),
+            transactions: Cell::new(0),
+            instances: Cell::new(0),
+            members: Cell::new(0),
+            commits: Cell::new(0),
+            groups: RefCell::default(),
+            is_calm: Cell::new(false),
             random,
             progress: RefCell::default(),
             busy: Cell::new(0),
@@ -118,6 +134,65 @@ impl Scene {
     pub fn producer(&self) -> u32 {
         self.producers.set(self.producers.get() + 1);
         self.producers.get()
+    }
+
+    /// A number for a new transaction.
+    pub fn transaction(&self) -> u32 {
+        self.transactions.set(self.transactions.get() + 1);
+        self.transactions.get()
+    }
+
+    /// A number for a new instance of a transactional id.
+    pub fn instance(&self) -> u32 {
+        self.instances.set(self.instances.get() + 1);
+        self.instances.get()
+    }
+
+    /// A number for a new member of a group.
+    pub fn member(&self) -> u32 {
+        self.members.set(self.members.get() + 1);
+        self.members.get()
+    }
+
+    /// A number for a new commit of an offset.
+    pub fn commit(&self) -> u32 {
+        self.commits.set(self.commits.get() + 1);
+        self.commits.get()
+    }
+
+    /// The groups that there are.
+    pub fn groups(&self) -> Vec<u32> {
+        self.groups.borrow().iter().copied().collect()
+    }
+
+    /// Adds a group.
+    pub fn add_group(&self, group: u32) {
+        self.groups.borrow_mut().insert(group);
+    }
+
+    /// Whether nothing fails any more: clients make no trouble of their own then.
+    pub fn is_calm(&self) -> bool {
+        self.is_calm.get()
+    }
+
+    /// Nothing fails from here on.
+    pub fn calm_down(&self) {
+        self.is_calm.set(true);
+    }
+
+    /// The topics of transactions that there are.
+    pub fn transactional_topics(&self) -> Vec<KnownTopic> {
+        self.transactional.borrow().clone()
+    }
+
+    /// The topic of transactions with this name, if it was made.
+    pub fn transactional_topic(&self, name: &str) -> Option<KnownTopic> {
+        self.transactional.borrow().iter().find(|known| known.topic.name == name).cloned()
+    }
+
+    /// Adds a topic of transactions.
+    pub fn add_transactional_topic(&self, topic: KnownTopic) {
+        self.transactional.borrow_mut().push(topic);
     }
 
     /// The topics that there are, as far as clients know.

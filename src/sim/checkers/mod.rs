@@ -10,14 +10,18 @@
 pub mod acked_loss;
 pub mod bounds;
 mod cached;
+pub mod coordinators;
 pub mod duplicates;
+pub mod groups;
 pub mod indexes;
 pub mod liveness;
 pub mod offsets;
 pub mod order;
 pub mod producer_state;
 pub mod refusals;
+mod rising;
 pub mod topics;
+pub mod transactions;
 pub mod watermarks;
 
 use std::collections::BTreeMap;
@@ -25,6 +29,7 @@ use std::collections::BTreeMap;
 use super::history::{Event, Moment};
 use crate::base::block::Use;
 use crate::io::PathBuf;
+use crate::model::error_code::ErrorCode;
 
 /// Holds the broker to one promise. An error says what is broken.
 pub trait Checker {
@@ -36,6 +41,11 @@ pub trait Checker {
     /// # Errors
     /// What is broken.
     fn observe(&mut self, moment: Moment, event: &Event) -> Result<(), String>;
+
+    /// What has yet to come now that nothing fails any more, and has to within a bound; none if all is as it should be.
+    fn awaits(&self) -> Option<String> {
+        None
+    }
 
     /// Looks at what the broker uses.
     ///
@@ -66,9 +76,26 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(topics::Topics::default()),
         Box::new(indexes::Indexes::default()),
         Box::new(producer_state::ProducerState),
+        Box::new(transactions::outcomes::Outcomes::default()),
+        Box::new(transactions::stability::Stability::default()),
+        Box::new(transactions::zombies::Zombies::default()),
+        Box::new(transactions::bank::Bank::default()),
+        Box::new(transactions::copies::Copies::default()),
+        Box::new(groups::ownership::Ownership::default()),
+        Box::new(groups::fences::Fences::default()),
+        Box::new(groups::commits::Commits::default()),
+        Box::new(coordinators::Coordinators::default()),
         Box::new(bounds::Bounds),
         Box::new(liveness::Liveness::default()),
     ]
+}
+
+/// Whether a code speaks of the coordinator, which says nothing about what it did before it went.
+fn is_about_coordinators(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator
+    )
 }
 
 /// What a broker uses at one moment.

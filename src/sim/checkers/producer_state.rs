@@ -1,5 +1,5 @@
 //! After a clean stop what the checkpoint says of producers is what the log says: for each producer whose batches are in
-//! the log, the last batches with their sequence numbers and offsets.
+//! the log, the last batch with its sequence number and offset, or none when a marker has brought a later epoch since.
 
 use std::collections::BTreeMap;
 
@@ -76,11 +76,21 @@ fn last_batches(rest: &AtRest, name: &str) -> BTreeMap<ProducerId, Last> {
             continue;
         }
         for (header, _) in batches(bytes).map_while(Result::ok) {
-            if header.has_producer() && !header.is_control() {
-                let sequence = header.base_sequence().wrapping_add(header.last_offset_delta());
-                let offset = header.last_offset();
-                last.insert(header.producer_id(), Last { epoch: header.producer_epoch(), sequence, offset });
+            if !header.has_producer() {
+                continue;
             }
+            let epoch = header.producer_epoch();
+            if header.is_control() {
+                // It is no batch to remember, but with a later epoch earlier ones are of no use any more.
+                if last.get(&header.producer_id()).is_none_or(|known: &Last| known.epoch < epoch) {
+                    last.insert(header.producer_id(), Last { epoch, sequence: -1, offset: -1 });
+                }
+                continue;
+            }
+            let (first, delta) = (header.base_sequence(), header.last_offset_delta());
+            // Coordinators write without sequence numbers.
+            let sequence = if first < 0 { first } else { first.wrapping_add(delta) };
+            last.insert(header.producer_id(), Last { epoch, sequence, offset: header.last_offset() });
         }
     }
     last

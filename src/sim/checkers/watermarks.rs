@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Checker;
 use super::cached::Cached;
+use super::rising::Rising;
 use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
 use crate::sim::history::{BatchTag, Event, Moment};
@@ -22,29 +23,6 @@ struct Place {
     log_start: Rising,
     /// The log start may be up to here.
     may_start: Offset,
-}
-
-/// The largest offset that was told, and when each of them was.
-#[derive(Default)]
-struct Rising(Vec<(Moment, Offset)>);
-
-impl Rising {
-    fn note(&mut self, moment: Moment, offset: Offset) {
-        if self.0.last().is_none_or(|(_, last)| *last < offset) {
-            self.0.push((moment, offset));
-        }
-    }
-
-    /// Forgets what was told after `kept`.
-    fn forget_after(&mut self, kept: Moment) {
-        self.0.retain(|(moment, _)| *moment <= kept);
-    }
-
-    /// The largest that was told up to `asked`.
-    fn at(&self, asked: Moment) -> Offset {
-        let after = self.0.partition_point(|(moment, _)| *moment <= asked);
-        after.checked_sub(1).map_or(0, |at| self.0[at].1)
-    }
 }
 
 impl Place {

@@ -1,14 +1,16 @@
 //! A client of the world: one connection to a broker, requests out, replies in, nothing taken for granted.
 //!
 //! **Owns:** the connection ([`Session`]) with its correlation ids and its timeouts, and the building and reading of the
-//! requests that workloads send ([`requests`]). A reply that does not come in time, or whose connection is lost, is
+//! requests that workloads send ([`requests`], [`groups`], [`transactions`]). A reply that does not come in time, or whose connection is lost, is
 //! [`Lost`]: whether the request was carried out is then unknown, and no workload may assume either.
 //!
 //! **Never:** retries by itself; what is sent again, and what that may do twice, is the workload's knowledge.
 //!
 //! **Start reading at** [`Session::ask`].
 
+pub mod groups;
 pub mod requests;
+pub mod transactions;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -40,6 +40,9 @@ pub const LATEST: i64 = -1;
 /// ListOffsets' timestamp for the log start.
 pub const EARLIEST: i64 = -2;
 
+/// The isolation level that shows what counts.
+pub const READ_COMMITTED: i8 = 1;
+
 /// What a broker is told to wait at most for followers, in milliseconds.
 const TIMEOUT_MS: i32 = 10_000;
 /// The resource type of topics in configuration requests.
@@ -56,7 +59,8 @@ pub struct Topic {
     pub id: Uuid,
 }
 
-fn name(text: &str) -> TopicName {
+/// A topic's name as requests have it.
+pub(super) fn name(text: &str) -> TopicName {
     TopicName(StrBytes::from_string(text.to_owned()))
 }
 

@@ -6,6 +6,7 @@ use crate::protocol::messages::{FetchRequest, MetadataRequest};
 
 use super::consumer::{list, read_partition};
 use super::{PATIENCE, connect, note_lost, pause};
+use super::{groups, transactions};
 use crate::base::prng::Prng;
 use crate::io::Handle;
 use crate::model::error_code::ErrorCode;
@@ -37,6 +38,8 @@ pub async fn run(io: Handle, scene: Rc<Scene>, mut random: Prng, done: Rc<std::c
             }
         }
     }
+    groups::drain::run(&io, &scene, &mut random).await;
+    transactions::drain::run(&io, &scene, &mut random).await;
     loop {
         let mut session = connect(&io, &scene, &mut random).await;
         match list_topics(&io, &scene, &mut session).await {

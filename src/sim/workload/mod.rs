@@ -12,11 +12,15 @@
 pub mod admin;
 pub mod consumer;
 pub mod drain;
+pub mod groups;
 pub mod producer;
 pub mod records;
 pub mod stalled;
+pub mod transactions;
 
 use std::rc::Rc;
+
+use self::transactions::{copier, reader, transactor};
 
 use super::client::{Lost, Session};
 use super::history::Event;
@@ -41,6 +45,14 @@ pub enum Client {
     Admin(admin::Style),
     /// Asks for much and reads nothing of it.
     Stalled,
+    /// Is a member of a group.
+    Member(groups::Style),
+    /// Writes in transactions.
+    Transactor(transactor::Style),
+    /// Copies in transactions.
+    Copier(copier::Style),
+    /// Reads what counts of transactions.
+    Reader(reader::Style),
 }
 
 impl Client {
@@ -51,6 +63,10 @@ impl Client {
             Client::Consumer(style) => consumer::run(io, scene, name, random, style).await,
             Client::Admin(style) => admin::run(io, scene, random, style).await,
             Client::Stalled => stalled::run(io, scene, random).await,
+            Client::Member(style) => groups::run(io, scene, name, random, style).await,
+            Client::Transactor(style) => transactor::run(io, scene, name, random, style).await,
+            Client::Copier(style) => copier::run(io, scene, name, random, style).await,
+            Client::Reader(style) => reader::run(io, scene, name, random, style).await,
         }
     }
 
@@ -61,12 +77,21 @@ impl Client {
             Client::Consumer(_) => "consumer",
             Client::Admin(_) => "admin",
             Client::Stalled => "stalled",
+            Client::Member(_) => "member",
+            Client::Transactor(_) => "transactor",
+            Client::Copier(_) => "copier",
+            Client::Reader(_) => "reader",
         }
     }
 
     /// Whether it is expected to get something done whenever the broker is well.
     pub fn makes_progress(&self) -> bool {
-        matches!(self, Client::Producer(_) | Client::Consumer(_))
+        match self {
+            Client::Admin(_) | Client::Stalled => false,
+            // Two of one name get nothing done, but fence each other.
+            Client::Member(style) => !style.is_double,
+            _ => true,
+        }
     }
 }
 

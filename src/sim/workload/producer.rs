@@ -81,6 +81,8 @@ struct Producer {
     incarnation: u32,
     next_number: u32,
     sequences: BTreeMap<PartitionId, i32>,
+    /// The last record that was acknowledged in each partition.
+    acked: BTreeMap<PartitionId, u32>,
     queues: BTreeMap<PartitionId, VecDeque<Batch>>,
     flights: VecDeque<Flight>,
     /// Nothing is sent before: a refusal asked for a pause.
@@ -101,6 +103,7 @@ pub async fn run(io: Handle, scene: Rc<Scene>, name: String, random: Prng, style
         incarnation,
         next_number: 0,
         sequences: BTreeMap::new(),
+        acked: BTreeMap::new(),
         queues: BTreeMap::new(),
         flights: VecDeque::new(),
         not_before,
@@ -308,6 +311,8 @@ impl Producer {
             ErrorCode::None => {
                 let (base_offset, log_start) = (answer.base_offset, answer.log_start_offset);
                 self.resolve(tag);
+                let last = self.acked.entry(tag.place).or_insert(0);
+                *last = (*last).max(tag.first.number);
                 self.scene.record(Event::Acked { batch: tag, asked, base_offset, log_start });
                 self.scene.progressed(&self.name);
                 return;
@@ -319,7 +324,10 @@ impl Producer {
             }
             _ => {}
         }
-        self.scene.record(Event::Refused { batch: tag, asked, code, in_order });
+        // A partition in which nothing of a producer stands takes any sequence number as its first; so where the first batch
+        // was refused (a full disk) and those sent right behind it were not, it comes too late for ever. Kafka does the same.
+        let overtaken = self.acked.get(&tag.place).is_some_and(|last| *last > tag.first.number);
+        self.scene.record(Event::Refused { batch: tag, asked, code, in_order: in_order && !overtaken });
         match code {
             ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition => self.forget_place(tag.place),
             ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId | ErrorCode::InvalidProducerEpoch
@@ -352,6 +360,7 @@ impl Producer {
         places.into_iter().for_each(|place| self.forget_place(place));
         self.id = None;
         self.sequences.clear();
+        self.acked.clear();
         self.incarnation = self.scene.producer();
         self.next_number = 0;
     }
