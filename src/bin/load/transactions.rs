@@ -19,7 +19,8 @@ use flumen::protocol::StrBytes;
 use flumen::protocol::client::{decode_response, encode_request};
 use flumen::protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use flumen::protocol::messages::{
-    EndTxnRequest, InitProducerIdRequest, ProduceRequest, ProduceResponse, ProducerId, TopicName, TransactionalId,
+    EndTxnRequest, FindCoordinatorRequest, InitProducerIdRequest, ProduceRequest, ProduceResponse, ProducerId,
+    TopicName, TransactionalId,
 };
 use flumen::record::BatchBuilder;
 use kafka_protocol::protocol::Request;
@@ -32,6 +33,9 @@ use super::wire::CLIENT_ID;
 
 /// The versions of transaction version 2 (KIP-890), in which the broker adds partitions by itself.
 const INIT_PRODUCER_ID_VERSION: i16 = 5;
+const FIND_COORDINATOR_VERSION: i16 = 4;
+/// FindCoordinator's number for transactional ids.
+const TRANSACTION_KEY: i8 = 1;
 const PRODUCE_VERSION: i16 = 12;
 const END_TXN_VERSION: i16 = 5;
 /// The pause before a request is sent again that came before the broker was done with the transaction before.
@@ -124,6 +128,12 @@ impl Producer {
             .with_producer_id(ProducerId(-1))
             .with_producer_epoch(-1);
         let until = self.io.now() + RETRY_MAX;
+        // Who is asked for the coordinator makes the topic of transactions, where nobody has used it yet.
+        let find = FindCoordinatorRequest::default()
+            .with_key_type(TRANSACTION_KEY)
+            .with_coordinator_keys(vec![StrBytes::from_string(self.transactional_id.clone())]);
+        self.send(FIND_COORDINATOR_VERSION, &find).await?;
+        self.receive::<FindCoordinatorRequest>(FIND_COORDINATOR_VERSION).await?;
         loop {
             self.send(INIT_PRODUCER_ID_VERSION, &request).await?;
             let response = self.receive::<InitProducerIdRequest>(INIT_PRODUCER_ID_VERSION).await?;
