@@ -5,9 +5,6 @@ use crate::model::ids::NO_SEQUENCE;
 use crate::model::offset::Timestamp;
 use crate::record::BatchBuilder;
 
-/// Bytes of a record beside its key and value: lengths, attributes, time, offset, no headers.
-const RECORD_OVERHEAD_BYTES: usize = 24;
-
 /// The batch of `records`, which are not empty; part of a transaction if they are.
 pub(super) fn batch(records: &[CoordinatorRecord], transaction: Option<TransactionOf>, wall_ms: Timestamp) -> Vec<u8> {
     let mut batch = BatchBuilder::new();
@@ -27,7 +24,7 @@ pub(super) fn batches(snapshot: &[SnapshotRun], bytes_max: usize, wall_ms: Times
     for SnapshotRun { transaction, records } in snapshot {
         let (mut from, mut bytes) = (0, 0);
         for (at, record) in records.iter().enumerate() {
-            let more = record.key.len() + record.value.as_ref().map_or(0, Vec::len) + RECORD_OVERHEAD_BYTES;
+            let more = record.bytes();
             if at > from && bytes + more > bytes_max {
                 batches.push(batch(&records[from..at], *transaction, wall_ms));
                 (from, bytes) = (at, 0);
