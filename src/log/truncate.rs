@@ -162,10 +162,10 @@ impl Log {
     /// line; to be asked again with a smaller `end` when it is of no use.
     pub async fn snapshot_before(self: &Rc<Self>, end: Offset) -> Option<(Offset, Rc<[u8]>)> {
         const SNAPSHOT_BYTES_MAX: u64 = 64 << 20;
-        let (bases, pending): (Vec<Offset>, Vec<(Offset, Rc<[u8]>)>) = {
+        let (bases, pending) = {
             let state = self.state();
             let bases = state.segments.iter().map(|segment| segment.base).filter(|base| *base <= end);
-            (bases.collect(), state.snapshots.clone())
+            (bases.collect::<Vec<Offset>>(), state.snapshots.clone())
         };
         for base in bases.into_iter().rev() {
             if let Some(found) = pending.iter().find(|(of, _)| *of == base) {

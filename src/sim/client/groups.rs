@@ -94,11 +94,14 @@ pub fn subscription(topics: &[Topic], holds: &BTreeMap<String, Vec<i32>>) -> Byt
     with_version(&subscription)
 }
 
+/// Topics that a member wants, and the partitions of each topic that it holds.
+type Subscription = (Vec<String>, BTreeMap<String, Vec<i32>>);
+
 /// Topics and holdings of a member, from its metadata.
 ///
 /// # Errors
 /// [`Lost::Malformed`].
-pub fn read_subscription(mut bytes: Bytes) -> Result<(Vec<String>, BTreeMap<String, Vec<i32>>), Lost> {
+pub fn read_subscription(mut bytes: Bytes) -> Result<Subscription, Lost> {
     let read: ConsumerProtocolSubscription = without_version(&mut bytes)?;
     let owned = read.owned_partitions.iter().map(|owned| (owned.topic.to_string(), owned.partitions.clone()));
     Ok((read.topics.iter().map(|topic| topic.to_string()).collect(), owned.collect()))

@@ -16,10 +16,12 @@ pub struct Fences {
     members: BTreeMap<MemberNumber, Member>,
     /// Generations of classic groups of which the assignment was told.
     generations: BTreeMap<GroupNumber, Rising>,
-    /// Who was given a partition, when, and in which generation.
-    given: BTreeMap<(GroupNumber, PartitionId), Vec<(Moment, MemberNumber, i32)>>,
+    given: BTreeMap<(GroupNumber, PartitionId), Vec<Given>>,
     commits: BTreeMap<CommitNumber, (GroupNumber, PartitionId)>,
 }
+
+/// When a partition was given, to whom, and in which generation.
+type Given = (Moment, MemberNumber, i32);
 
 struct Member {
     joiner: Joiner,

@@ -18,6 +18,7 @@ pub struct Zombies {
     sent: BTreeMap<(TransactionNumber, u32), Moment>,
 }
 
+#[derive(Clone, Copy)]
 struct Instance {
     id: u32,
     producer_id: ProducerId,
