@@ -43,5 +43,7 @@ mod transmit;
 pub mod verification;
 pub mod why;
 
+pub use transmit::STAGING_BYTES;
+
 /// The version of this program and the commit it was built from.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("BUILD_COMMIT"), ")");

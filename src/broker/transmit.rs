@@ -20,8 +20,9 @@ const SEND_BYTES_MAX: usize = 1 << 20;
 /// Slices of one send; the kernel takes 1024.
 const SEND_SLICES_MAX: usize = 256;
 
-/// Size of the blocks that encoded replies are copied to, those of several connections one behind the other.
-const STAGING_BYTES: usize = 8 << 10;
+/// Size of the blocks that encoded replies are copied to, those of several connections one behind the other. Each reactor
+/// keeps the one that is being filled.
+pub const STAGING_BYTES: usize = 8 << 10;
 
 /// One operation of the writer.
 enum Sending {
@@ -36,10 +37,15 @@ pub(super) struct Staging(Option<Appender>);
 impl Staging {
     /// A copy of `bytes` that the kernel may read; `None` when the machine has no memory.
     fn copy(&mut self, pool: &Pool, bytes: &[u8]) -> Option<Slice> {
+        // Outside the pool's limit: the rings bound the bytes of their connections' replies.
+        if bytes.len() > STAGING_BYTES / 2 {
+            // In a block of its own, which goes with it.
+            let mut block = pool.block_unlimited(bytes.len(), Use::Reply)?;
+            block[..bytes.len()].copy_from_slice(bytes);
+            return Some(block.into_slice(bytes.len()));
+        }
         if self.0.as_ref().is_none_or(|staging| staging.room() < bytes.len()) {
-            // Outside the pool's limit: the rings bound the bytes of their connections' replies.
-            let block = pool.block_unlimited(bytes.len().max(STAGING_BYTES), Use::Reply)?;
-            self.0 = Some(block.into_appender());
+            self.0 = Some(pool.block_unlimited(STAGING_BYTES, Use::Reply)?.into_appender());
         }
         let staging = self.0.as_mut()?;
         staging.reserve(bytes.len()).copy_from_slice(bytes);

@@ -21,6 +21,7 @@ use super::workload::{Client, admin, consumer, drain, groups, producer};
 use super::world::{MachineId, ProcessId, World};
 use crate::base::prng::Prng;
 use crate::base::time::{Duration, Instant};
+use crate::broker::STAGING_BYTES;
 use crate::io::{Path, PathBuf};
 use crate::record::Compression;
 
@@ -717,6 +718,7 @@ impl Run {
             operations_max: 2 * self.world.descriptors(self.broker.process)
                 + self.reactors * (OPERATIONS_MAX + storage.groups_in_flight_max * OPERATIONS_PER_GROUP),
             descriptors_max: 64 + self.reactors * (2 * storage.open_files_max + 64),
+            replies_kept_max: self.reactors * STAGING_BYTES,
             alone,
         };
         self.scene.history_mut().judge(|checker| checker.measure(&usage));

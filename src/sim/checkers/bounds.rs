@@ -31,8 +31,8 @@ impl Checker for Bounds {
             let most = usage.operations_max;
             return Err(format!("{} operations are in flight, and {most} should do", usage.operations));
         }
-        let held = of(Use::Receive) + of(Use::Reply) + of(Use::Read);
-        if usage.alone && held > 0 {
+        let held = of(Use::Receive) + of(Use::Read);
+        if usage.alone && (held > 0 || of(Use::Reply) > usage.replies_kept_max) {
             return Err(format!("nobody is connected, and blocks are in use: {:?}", usage.in_use));
         }
         Ok(())

@@ -115,6 +115,8 @@ pub struct Usage {
     pub operations: usize,
     /// Most operations that its descriptors and its write-back account for.
     pub operations_max: usize,
+    /// What is kept of replies' blocks when there are no replies.
+    pub replies_kept_max: usize,
     /// Whether nobody has been connected for a while.
     pub alone: bool,
 }
