@@ -16,6 +16,7 @@ use super::history::{Counts, Event, History, Moment, Violation, shown};
 use super::machines;
 use super::nemesis::{self, Crash, Fault, Planned, Weather};
 use super::scene::{Phase, Scene};
+use super::workload::records::BATCH_BYTES_MAX;
 use super::workload::transactions::{self, copier, reader, transactor};
 use super::workload::{Client, admin, consumer, drain, groups, producer};
 use super::world::{MachineId, ProcessId, World};
@@ -813,18 +814,21 @@ pub fn play(script: &Script) -> Outcome {
 
 /// The clients of a run.
 fn clients(random: &mut Prng, flush_ms: Option<u64>) -> Vec<Client> {
-    let style = admin::Style {
+    let mut style = admin::Style {
         topics: random.between(1, 3) as u32,
         think_ms_max: random.between(500, 8_000),
         deletes_records: random.one_in(2),
         changes_topics: random.one_in(2),
         flush_ms,
+        segment_bytes_min: 20_000,
     };
-    let mut clients = vec![Client::Admin(style)];
     // Whatever else there is, idempotent producers with several batches in flight are what most depends on.
-    for number in 0..random.between(1, 3) {
-        clients.push(Client::Producer(a_producer(random, number == 0)));
+    let producers: Vec<_> = (0..random.between(1, 3)).map(|number| a_producer(random, number == 0)).collect();
+    if producers.iter().any(|producer| producer.large) {
+        style.segment_bytes_min = BATCH_BYTES_MAX;
     }
+    let mut clients = vec![Client::Admin(style)];
+    clients.extend(producers.into_iter().map(Client::Producer));
     for _ in 0..random.between(1, 3) {
         clients.push(Client::Consumer(a_consumer(random)));
     }

@@ -34,6 +34,8 @@ pub struct Style {
     pub changes_topics: bool,
     /// `flush.ms` of topics with `write.caching`, if it makes such.
     pub flush_ms: Option<u64>,
+    /// Segments are no smaller than this, in bytes: no batch is larger.
+    pub segment_bytes_min: u64,
 }
 
 /// A topic to be made.
@@ -111,7 +113,7 @@ impl Admin {
     }
 
     fn segment_bytes(&mut self) -> String {
-        self.random.between(20_000, 600_000).to_string()
+        self.random.between(self.style.segment_bytes_min, 600_000).to_string()
     }
 
     async fn create(&mut self, session: &mut Session, name: String, deletable: bool) -> Result<(), Lost> {

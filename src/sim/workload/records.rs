@@ -58,6 +58,9 @@ pub fn batch(
     builder.build(0)
 }
 
+/// No batch has more bytes than this; one that is not `large` has fewer than a tenth.
+pub const BATCH_BYTES_MAX: u64 = 230_000;
+
 /// How large the records of a batch are.
 pub fn sizes(random: &mut Prng, large: bool) -> Vec<usize> {
     let count = random.between(1, 5);
