@@ -147,7 +147,7 @@ pub(super) struct State {
     pub dirty: Vec<DirtyRange>,
     pub run: Option<RunBuffer>,
     /// Runs that are sealed and not yet durable.
-    pub runs_in_flight: u32,
+    pub runs_in_flight: Vec<(Offset, u32)>,
     /// Write-back is at work on the segment files: small appends go through the journal, large ones wait.
     pub held: bool,
     /// The log is being cut, or what a crash left of it is being removed: appends wait.
@@ -373,8 +373,15 @@ impl State {
     }
 
     /// Position up to which batches of the segment may leave the memory: their bytes are in its file, and what stands
-    /// before a missing part in its first block is at the edge.
+    /// before a missing part in its first block is at the edge. What a run on its way brings counts as stored, also what was
+    /// durable before it in its first block, and is not yet there.
     fn evictable_end(&self, segment: Offset) -> u32 {
+        let runs = self.runs_in_flight.iter().filter(|(of, _)| *of == segment);
+        runs.map(|(_, at)| *at).fold(self.kept_end(segment), u32::min)
+    }
+
+    /// The same where no run is on its way.
+    fn kept_end(&self, segment: Offset) -> u32 {
         let end = self.segments.iter().find(|one| one.base == segment).map_or(0, |one| one.end);
         let missing = self.stored_end(segment, end);
         if segment != self.active().base && missing == end {
@@ -498,7 +505,7 @@ impl Log {
             edge: Edge::default(),
             dirty: Vec::new(),
             run: None,
-            runs_in_flight: 0,
+            runs_in_flight: Vec::new(),
             held: false,
             closed: false,
             epochs: LeaderEpochs::default(),
@@ -837,12 +844,15 @@ impl Log {
         state.mark_stored(segment, sealed.at, sealed.at + sealed.bytes.len() as u32);
         let rest = end - sealed.rest.len() as u32;
         state.mark_dirty(segment, rest, end);
-        state.runs_in_flight += 1;
+        state.runs_in_flight.push((segment, sealed.at));
         Some(sealed)
     }
 
-    pub(super) fn run_finished(&self) {
-        self.state.borrow_mut().runs_in_flight -= 1;
+    /// The run at `at` of a segment is in its file, or will never be.
+    pub(super) fn run_finished(&self, segment: Offset, at: u32) {
+        let runs = &mut self.state.borrow_mut().runs_in_flight;
+        let found = runs.iter().position(|run| *run == (segment, at));
+        runs.swap_remove(found.expect("each run finishes once"));
         self.wake_quiet();
     }
 
@@ -856,7 +866,7 @@ impl Log {
     pub(super) async fn quiet(&self) {
         poll_fn(|context| {
             let state = self.state.borrow();
-            let has_runs = state.runs_in_flight > 0 || state.run.as_ref().is_some_and(RunBuffer::is_open);
+            let has_runs = !state.runs_in_flight.is_empty() || state.run.as_ref().is_some_and(RunBuffer::is_open);
             let is_quiet = !has_runs && !state.reserving;
             if is_quiet || self.context.journal.failure().is_some() {
                 return Poll::Ready(());

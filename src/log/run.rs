@@ -134,12 +134,8 @@ pub fn prefix_crc(crc: u32, batch: &[u8]) -> u32 {
 impl SealedRun {
     /// Writes the whole blocks to the segment, durably.
     pub(super) async fn write(self, io: &Handle) -> Result<()> {
-        if self.bytes.is_empty() {
-            self.log.run_finished();
-            return Ok(());
-        }
-        let result = self.write_blocks(io).await;
-        self.log.run_finished();
+        let result = if self.bytes.is_empty() { Ok(()) } else { self.write_blocks(io).await };
+        self.log.run_finished(self.entry.segment, self.at);
         result
     }
 
