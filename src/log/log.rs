@@ -419,9 +419,11 @@ impl State {
     pub fn compact_tail(&mut self, pool: &Pool, (stored, end): (u32, u32), durable_end: Offset) {
         let segment = self.edge.segment;
         self.evict(0, durable_end);
+        let few = |batch: &&TailBatch| batch.segment == segment && (stored..end).contains(&batch.position);
         // A run may have brought them to the segment meanwhile.
-        let first = self.tail.iter().find(|batch| batch.segment == segment && batch.position == stored);
-        if stored == end || first.is_none_or(|first| first.bytes.block_bytes() == BLOCK_ALIGN) {
+        let are_there = self.tail.iter().find(few).is_some_and(|first| first.position == stored);
+        let are_moved = self.tail.iter().filter(few).all(|batch| batch.bytes.block_bytes() == BLOCK_ALIGN);
+        if !are_there || are_moved {
             return;
         }
         let Some(mut block) = pool.block_unlimited((end - stored) as usize, Use::Tail) else { return };
