@@ -372,6 +372,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether a run is staged or under way.
+    pub fn has_runs(&self) -> bool {
+        !self.runs_in_flight.is_empty() || self.run.as_ref().is_some_and(RunBuffer::is_open)
+    }
+
     /// Position up to which batches of the segment may leave the memory: their bytes are in its file, and what stands
     /// before a missing part in its first block is at the edge. What a run on its way brings counts as stored, also what was
     /// durable before it in its first block, and is not yet there.
@@ -868,8 +873,7 @@ impl Log {
     pub(super) async fn quiet(&self) {
         poll_fn(|context| {
             let state = self.state.borrow();
-            let has_runs = !state.runs_in_flight.is_empty() || state.run.as_ref().is_some_and(RunBuffer::is_open);
-            let is_quiet = !has_runs && !state.reserving;
+            let is_quiet = !state.has_runs() && !state.reserving;
             if is_quiet || self.context.journal.failure().is_some() {
                 return Poll::Ready(());
             }

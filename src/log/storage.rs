@@ -169,8 +169,8 @@ impl Storage {
     /// Waits until write-back does not work on `log`.
     async fn released_by_write_back(&self, log: &Rc<Log>) {
         let busy = |state: &State| state.held || state.capturing || state.reserving || state.closed;
-        // What is sealed and not yet on its way when the storage goes offline will never be.
-        let has_runs = || !log.state().runs_in_flight.is_empty() && self.failure().is_none();
+        // What is staged and not yet on its way when the storage goes offline will never be.
+        let has_runs = || log.state().has_runs() && self.failure().is_none();
         while busy(&log.state()) || has_runs() {
             self.inner.context.io.sleep(Duration::from_millis(1)).await;
         }
