@@ -17,6 +17,7 @@ need() { # need COMMAND PACKAGE: a Debian package for a command that is missing
 packages=()
 need kcat kcat
 need jq jq
+need patch patch
 need mkfs.ext4 e2fsprogs
 need mvn maven
 if ((${#packages[@]})); then
