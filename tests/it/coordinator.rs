@@ -23,9 +23,9 @@ use flumen::metadata::image::Image;
 use flumen::model::error_code::ErrorCode;
 use flumen::model::ids::{PartitionId, Uuid};
 use flumen::shard::{Shard, ShardSettings, Shards, StorageConfig, recover, start};
-use flumen::sim::{DiskConfig, Latency, MachineConfig, World};
+use flumen::sim::{DiskConfig, Latency, MachineConfig};
 
-use crate::ends::{Rounds, through_every_end};
+use crate::ends::{Rounds, once, once_on, through_every_end};
 
 mod offsets;
 
@@ -262,28 +262,6 @@ fn what_a_coordinator_has_told_survives_every_end() {
     for seed in 0..8 {
         run(seed);
     }
-}
-
-/// Runs `main` once on a fresh machine.
-fn once<F: Future<Output = ()> + 'static>(main: impl Fn(Handle) -> F + 'static) {
-    once_on(&MachineConfig::default(), main);
-}
-
-/// Runs `main` once on a machine like this.
-fn once_on<F: Future<Output = ()> + 'static>(machine: &MachineConfig, main: impl Fn(Handle) -> F + 'static) {
-    let mut world = World::new(3);
-    let machine = world.machine(machine);
-    let done = Rc::new(RefCell::new(false));
-    let told = Rc::clone(&done);
-    let process = world.client(machine, move |io| {
-        let (work, told) = (main(io), Rc::clone(&told));
-        async move {
-            work.await;
-            *told.borrow_mut() = true;
-        }
-    });
-    assert!(world.run_until(Duration::from_secs(60), |world| !world.is_running(process)), "it ends");
-    assert!(*done.borrow(), "it got to its end");
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! A process of the simulated world that ends in every way there is, and starts again.
+//! A process of the simulated world that runs once, or ends in every way there is, and starts again.
 
 use core::time::Duration;
+use std::cell::Cell;
 use std::future::Future;
+use std::rc::Rc;
 
 use flumen::base::prng::Prng;
 use flumen::io::Handle;
@@ -51,4 +53,26 @@ pub fn through_every_end<F: Future<Output = ()> + 'static>(
     }
     assert!(world.run_until(PATIENCE, |_| starts() == rounds.count + 1), "seed {seed}: the last start fails");
     world.trace().hash()
+}
+
+/// Runs `main` once on a fresh machine.
+pub fn once<F: Future<Output = ()> + 'static>(main: impl Fn(Handle) -> F + 'static) {
+    once_on(&MachineConfig::default(), main);
+}
+
+/// Runs `main` once on a machine like this.
+pub fn once_on<F: Future<Output = ()> + 'static>(machine: &MachineConfig, main: impl Fn(Handle) -> F + 'static) {
+    let mut world = World::new(3);
+    let machine = world.machine(machine);
+    let done = Rc::new(Cell::new(false));
+    let told = Rc::clone(&done);
+    let process = world.client(machine, move |io| {
+        let (work, told) = (main(io), Rc::clone(&told));
+        async move {
+            work.await;
+            told.set(true);
+        }
+    });
+    assert!(world.run_until(Duration::from_secs(60), |world| !world.is_running(process)), "it ends");
+    assert!(done.get(), "it got to its end");
 }

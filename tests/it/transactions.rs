@@ -17,9 +17,8 @@ use flumen::producer::transactions::Outcome;
 use flumen::record::control::end_transaction_of;
 use flumen::record::{BatchBuilder, BatchHeader, batches};
 use flumen::shard::{Acks, Append, Isolation, Piece, Shard, ShardSettings, Shards, StorageConfig, recover, start};
-use flumen::sim::{MachineConfig, World};
 
-use crate::ends::{Rounds, through_every_end};
+use crate::ends::{Rounds, once, through_every_end};
 
 const PRODUCERS: i64 = 4;
 const ROUNDS: usize = 10;
@@ -354,23 +353,6 @@ fn aborted_transactions_and_the_last_stable_offset_survive_every_end() {
     }
     assert!(lists > 1_000 && listed > 1_000, "{lists} lists were checked, and they named {listed} transactions");
     assert!(cuts > 30, "the log was cut {cuts} times");
-}
-
-/// Runs `main` once on a fresh machine.
-fn once<F: Future<Output = ()> + 'static>(main: impl Fn(Handle) -> F + 'static) {
-    let mut world = World::new(3);
-    let machine = world.machine(&MachineConfig::default());
-    let done = Rc::new(RefCell::new(false));
-    let told = Rc::clone(&done);
-    let process = world.client(machine, move |io| {
-        let (work, told) = (main(io), Rc::clone(&told));
-        async move {
-            work.await;
-            *told.borrow_mut() = true;
-        }
-    });
-    assert!(world.run_until(Duration::from_secs(60), |world| !world.is_running(process)), "it ends");
-    assert!(*done.borrow(), "it got to its end");
 }
 
 /// A marker that waits for room has not told the producers' state yet that its transaction is over.
