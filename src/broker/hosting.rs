@@ -13,7 +13,7 @@ use crate::metadata::image::{Image, Topic};
 use crate::metadata::record::{ConfigResource, PartitionRegistration};
 use crate::model::ids::{PartitionId, TopicId};
 use crate::record;
-use crate::shard::ShardSettings;
+use crate::shard::{Precedence, ShardSettings};
 
 /// Puts a new image in force on this reactor. Resolves when the partitions that are gone have freed their space.
 pub async fn apply(broker: &Rc<Broker>, publication: &Publication) {
@@ -123,7 +123,7 @@ fn of_internal_topic(resolved: ShardSettings) -> ShardSettings {
         timestamp_before_max_ms: i64::MAX,
         timestamp_after_max_ms: i64::MAX,
         write_caching: false,
-        uses_reserve: true,
+        precedence: Precedence::Coordination,
         ..resolved
     }
 }
@@ -148,6 +148,6 @@ pub fn shard_settings(topic: &TopicSettings, producer_id_expiration_ms: i64) -> 
         write_caching: topic.write_caching,
         flush_ms: u64::try_from(topic.flush_ms).unwrap_or(u64::MAX),
         producer_id_expiration_ms,
-        uses_reserve: false,
+        precedence: Precedence::Records,
     }
 }

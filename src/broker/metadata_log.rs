@@ -13,7 +13,7 @@ use crate::metadata::record::MetadataRecord;
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::offset::{NO_LEADER_EPOCH, Offset};
 use crate::record::{self, BatchBuilder, TimestampType};
-use crate::shard::{Acks, Isolation, Shard, ShardSettings, Shards};
+use crate::shard::{Acks, Isolation, Precedence, Shard, ShardSettings, Shards};
 
 /// The largest decision, in bytes: ten thousand partitions (the most that one request may make) take less than 1 MiB.
 const DECISION_BYTES_MAX: u32 = 16 << 20;
@@ -39,7 +39,7 @@ pub fn open(shards: &Shards) -> Rc<Shard> {
         flush_ms: u64::MAX,
         producer_id_expiration_ms: i64::MAX,
         // Deleting topics is how a full disk gets space again.
-        uses_reserve: true,
+        precedence: Precedence::Deletion,
     };
     shards.open(METADATA_PARTITION, METADATA_DIRECTORY, settings, CONTROLLER_EPOCH)
 }

@@ -9,6 +9,9 @@
 //!
 //! A record holds the bytes of the log's last, incomplete block. That is what allows this block of the segment to be
 //! written again later although committed bytes stand in it.
+//!
+//! On a disk without a free block topics and records must still be deletable, for that is how it gets space again. So each
+//! file keeps some bytes reserved behind its end: records that give space back may use them, and no others.
 
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
@@ -22,7 +25,7 @@ use crate::base::map::Map;
 use crate::base::turnstile::Turnstile;
 use crate::io::file::{self, File};
 use crate::io::op::OpenMode;
-use crate::io::{Handle, Result};
+use crate::io::{ErrorKind, Handle, Result};
 use crate::model::ids::{PartitionId, Uuid};
 use crate::model::offset::{Offset, Timestamp};
 use crate::record::crc;
@@ -37,6 +40,10 @@ const CUT_TO_SIZE_FLAG: u8 = 2;
 const SLOT_BYTES: usize = 512;
 const FILE_HEADER_BYTES: usize = 2 * SLOT_BYTES;
 const RECORD_HEADER_BYTES: usize = 12;
+/// What each file keeps for the records that give space back: some hundred of them.
+const RESERVE_BYTES: u64 = 64 << 10;
+/// Space is reserved in steps of this.
+const ALLOCATE_BYTES: u64 = 256 << 10;
 /// A file is rewritten when it is larger than this and four times what still counts in it.
 const REWRITE_BYTES_MIN: u64 = 16 << 20;
 
@@ -342,6 +349,15 @@ pub(super) struct Checkpoint {
     turn: Turnstile,
 }
 
+/// What records that are appended do to the disk's space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// They take some, for what they say has been written.
+    Takes,
+    /// When they are durable, files go.
+    Frees,
+}
+
 /// A file that records are appended to.
 #[derive(Clone)]
 struct Written {
@@ -349,11 +365,34 @@ struct Written {
     path: PathBuf,
     /// Bytes that count.
     bytes: u64,
+    /// Bytes that have their space on disk.
+    allocated: u64,
     /// Of the slot that says so.
     sequence: u64,
 }
 
+/// The space that a file with `bytes` bytes is to have, the reserve among it.
+fn wanted_bytes(bytes: u64) -> u64 {
+    (bytes + RESERVE_BYTES).next_multiple_of(ALLOCATE_BYTES)
+}
+
 impl Written {
+    /// Sees to it that the reserve is still there when `more` bytes have been appended. When it cannot be, only what frees
+    /// space may go on: nothing has been written then.
+    async fn make_room(&mut self, io: &Handle, more: u64, effect: Effect) -> Result<()> {
+        let bytes = self.bytes + more;
+        if bytes + RESERVE_BYTES <= self.allocated {
+            return Ok(());
+        }
+        let to = wanted_bytes(bytes);
+        match self.file.allocate(io, self.allocated, to - self.allocated).await {
+            Ok(()) => self.allocated = to,
+            Err(error) if effect == Effect::Takes => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
     /// Appends `content` and makes it count.
     async fn append(&mut self, io: &Handle, content: &[u8]) -> Result<()> {
         file::append_copied(io, &self.file, self.bytes, content).await?;
@@ -380,24 +419,44 @@ impl Checkpoint {
         }
     }
 
-    /// Appends records; when it returns they count. Calls take turns: write-back appends, and so does each removal of a
-    /// log.
-    pub async fn append(&self, records: &[(PartitionId, Vec<u8>)]) -> Result<()> {
+    /// Makes the file, so that its reserve is there before the disk is full.
+    ///
+    /// # Errors
+    /// The kernel's; the first append makes the file then.
+    pub async fn begin(&self) -> Result<()> {
         let _alone = self.turn.enter().await;
-        self.append_alone(records).await
+        self.rewrite(None, &[]).await
     }
 
-    async fn append_alone(&self, records: &[(PartitionId, Vec<u8>)]) -> Result<()> {
+    /// Appends records; when it returns they count. Calls take turns: write-back appends, and so does each removal of a
+    /// log.
+    pub async fn append(&self, records: &[(PartitionId, &[u8])], effect: Effect) -> Result<()> {
+        let _alone = self.turn.enter().await;
         let current = self.written.borrow().clone();
         let live: u64 = self.live.borrow().values().map(|(_, bytes)| u64::from(*bytes)).sum();
         let is_full = |written: &Written| written.bytes > REWRITE_BYTES_MIN.max(4 * live);
-        if let Some(mut written) = current.clone().filter(|written| !is_full(written) && !self.spoilt.get()) {
-            let (content, places) = joined(records, Vec::new(), Vec::new());
-            let base = written.bytes;
-            let result = written.append(&self.io, &content).await;
-            self.spoilt.set(result.is_err());
-            return result.map(|()| self.note(written, base, places));
+        let usable = current.clone().filter(|_| !self.spoilt.get());
+        match usable {
+            Some(written) if !is_full(&written) => self.append_to(written, records, effect).await,
+            Some(written) => match self.rewrite(current, records).await {
+                Err(error) if error.kind() == ErrorKind::StorageFull => self.append_to(written, records, effect).await,
+                done => done,
+            },
+            None => self.rewrite(current, records).await,
         }
+    }
+
+    async fn append_to(&self, mut to: Written, records: &[(PartitionId, &[u8])], effect: Effect) -> Result<()> {
+        let (content, places) = joined(records, Vec::new(), Vec::new());
+        to.make_room(&self.io, content.len() as u64, effect).await?;
+        let base = to.bytes;
+        let result = to.append(&self.io, &content).await;
+        self.spoilt.set(result.is_err());
+        result.map(|()| self.note(to, base, places))
+    }
+
+    /// Makes a file of what still counts in the `current` one and of `records`, in whose place it comes.
+    async fn rewrite(&self, current: Option<Written>, records: &[(PartitionId, &[u8])]) -> Result<()> {
         let (mut content, mut places) = (Vec::new(), Vec::new());
         if let Some(old) = &current {
             self.carry(&old.path, &mut content, &mut places).await?;
@@ -438,6 +497,8 @@ impl Checkpoint {
         let mode = OpenMode { write: true, create: true, truncate: true, ..OpenMode::default() };
         let file = File::open(&self.io, unnamed, mode).await?;
         let bytes = (FILE_HEADER_BYTES + content.len()) as u64;
+        let allocated = wanted_bytes(bytes);
+        file.allocate(&self.io, 0, allocated).await?;
         let mut whole = encode_slot(0, bytes);
         whole.resize(SLOT_BYTES, 0);
         whole.extend_from_within(..);
@@ -446,7 +507,7 @@ impl Checkpoint {
         file.sync(&self.io, false).await?;
         file::rename(&self.io, unnamed, path).await?;
         file::sync_directory(&self.io, &self.config.checkpoint_directory()).await?;
-        Ok(Written { file, path: path.to_owned(), bytes, sequence: 0 })
+        Ok(Written { file, path: path.to_owned(), bytes, allocated, sequence: 0 })
     }
 
     /// Takes over what still counts from the file that is given up.
@@ -465,9 +526,18 @@ impl Checkpoint {
     }
 }
 
+/// Gives back what the file of an earlier start, of `bytes` bytes, has reserved behind its end.
+///
+/// # Errors
+/// The kernel's.
+pub(super) async fn release_reserve(io: &Handle, path: &Path, bytes: u64) -> Result<()> {
+    let file = File::open(io, path, OpenMode { write: true, ..OpenMode::default() }).await?;
+    file.truncate(io, bytes).await
+}
+
 /// Puts `records` behind what is in `content` already.
 fn joined(
-    records: &[(PartitionId, Vec<u8>)],
+    records: &[(PartitionId, &[u8])],
     mut content: Vec<u8>,
     mut places: Vec<(PartitionId, u64, u32)>,
 ) -> (Vec<u8>, Vec<(PartitionId, u64, u32)>) {

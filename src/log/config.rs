@@ -34,6 +34,30 @@ pub struct StorageConfig {
     pub open_files_max: usize,
 }
 
+/// Who goes on when the space ends: on disk below the reserve, and in the journal when no further file can be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precedence {
+    /// What clients produce: refused below the disk's reserve, and it leaves the journal's last part to the others.
+    #[default]
+    Records,
+    /// What coordinators write. Offsets are how consumers get past what fills the disk.
+    Coordination,
+    /// Metadata, and deletions of records: how a full disk gets space again.
+    Deletion,
+}
+
+impl Precedence {
+    /// Of the last journal file there is, the bytes that are left to those that go before this one.
+    pub(super) fn leaves(self, journal_file_bytes: u64) -> u64 {
+        let leaves = (journal_file_bytes / 8).min(MIB);
+        match self {
+            Precedence::Records => leaves,
+            Precedence::Coordination => leaves / 2,
+            Precedence::Deletion => 0,
+        }
+    }
+}
+
 impl StorageConfig {
     /// The defaults for a data directory.
     pub fn new(data: PathBuf) -> StorageConfig {

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use super::config::StorageConfig;
+use super::config::{Precedence, StorageConfig};
 use super::group::{self, Chain, ENTRY_HEADER_BYTES, Entry, FileHeader, GROUP_HEADER_BYTES, GROUPS_START, GroupPlace};
 use super::journal_file::{JournalFile, JournalFiles};
 use super::log::Log;
@@ -222,7 +222,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`StageError`].
-    pub fn make_room(&self, payload: usize) -> Result<(), StageError> {
+    pub fn make_room(&self, payload: usize, precedence: Precedence) -> Result<(), StageError> {
         let state = &mut *self.inner.state.borrow_mut();
         if let Some(failure) = &state.failure {
             return Err(StageError::Failed(failure.clone()));
@@ -236,23 +236,25 @@ impl Journal {
             let filled = appender.filled() - appender.section_start() + open.runs.len() * RUN_REST_BYTES;
             let fits = appender.room() >= need + open.runs.len() * RUN_REST_BYTES
                 && filled + need <= (self.inner.config.group_bytes_max as usize).max(need + GROUP_HEADER_BYTES);
-            if fits && self.has_file_room(state, filled + need) {
+            if fits && self.has_file_room(state, filled + need, precedence) {
                 return Ok(());
             }
             self.seal(state);
         }
-        if !self.has_file_room(state, GROUP_HEADER_BYTES + need) {
+        if !self.has_file_room(state, GROUP_HEADER_BYTES + need, precedence) {
             self.wake_files(state);
             return Err(StageError::Full);
         }
         self.begin(state, GROUP_HEADER_BYTES + need)
     }
 
-    /// Whether a group of `bytes` finds a place in the current file or in one that is ready.
-    fn has_file_room(&self, state: &State, bytes: usize) -> bool {
+    /// Whether a group of `bytes` finds a place in the current file or in one that is ready, and leaves in the last of
+    /// them what is left to others.
+    fn has_file_room(&self, state: &State, bytes: usize, precedence: Precedence) -> bool {
         let bytes = bytes.next_multiple_of(BLOCK_ALIGN) as u64;
-        let current = state.current.file.bytes() - state.current.position;
-        current >= bytes || self.inner.files.ready_bytes() >= bytes + GROUPS_START
+        let leaves = precedence.leaves(self.inner.config.journal_file_bytes);
+        let (current, ready) = (state.current.file.bytes() - state.current.position, self.inner.files.ready_bytes());
+        if ready == 0 { current >= bytes + leaves } else { current >= bytes || ready >= bytes + GROUPS_START + leaves }
     }
 
     fn begin(&self, state: &mut State, bytes: usize) -> Result<(), StageError> {
@@ -586,7 +588,7 @@ impl Journal {
         }
         if state.sealed.is_empty() && self.witness_due(state) {
             state.witnessed = true;
-            let has_room = self.has_file_room(state, BLOCK_ALIGN);
+            let has_room = self.has_file_room(state, BLOCK_ALIGN, Precedence::Records);
             if has_room && (state.open.is_some() || self.begin(state, BLOCK_ALIGN).is_ok()) {
                 self.seal(state);
             }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use super::checkpoint::LogRecord;
+use super::config::Precedence;
 use super::context::Context;
 use super::directory::Access;
 use super::group::{ENTRY_HEADER_BYTES, Entry, EntryKind};
@@ -57,6 +58,8 @@ pub struct LogSettings {
     pub segment_index_bytes: u32,
     /// With `write.caching`: an append is durable within this time (`flush.ms`), and nobody waits for it.
     pub lazy: Option<Duration>,
+    /// Who its appends give way to when the space ends.
+    pub precedence: Precedence,
 }
 
 /// Where a batch was placed.
@@ -673,7 +676,8 @@ impl Log {
         }
         let direct = self.goes_direct(bytes as u32)?;
         let payload = if direct { 0 } else { bytes };
-        self.context.journal.make_room(payload + ENTRY_HEADER_BYTES + self.name.len())?;
+        let precedence = self.state.borrow().settings.precedence;
+        self.context.journal.make_room(payload + ENTRY_HEADER_BYTES + self.name.len(), precedence)?;
         Ok(direct)
     }
 
@@ -714,7 +718,7 @@ impl Log {
             } else if to <= self.start() {
                 Ok(())
             } else {
-                self.context.journal.make_room(ENTRY_HEADER_BYTES + self.name.len())
+                self.context.journal.make_room(ENTRY_HEADER_BYTES + self.name.len(), Precedence::Deletion)
             };
             match room {
                 Ok(()) => break,

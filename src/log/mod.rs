@@ -36,7 +36,7 @@ pub mod truncate;
 pub mod warm;
 mod write_back;
 
-pub use config::StorageConfig;
+pub use config::{Precedence, StorageConfig};
 pub use log::{AppendError, Log, LogSettings, Placed};
 pub use reader::{Piece, ReadError};
 pub use storage::Storage;

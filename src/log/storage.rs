@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use super::checkpoint::{Checkpoint, LogRecord};
+use super::checkpoint::{self, Checkpoint, Effect, LogRecord};
 use super::config::StorageConfig;
 use super::context::Context;
 use super::directory::Kind;
@@ -23,7 +23,7 @@ use crate::base::map::Map;
 use crate::base::time::Duration;
 use crate::base::turnstile::Turnstile;
 use crate::io::file;
-use crate::io::{Handle, Result};
+use crate::io::{ErrorKind, Handle, Result};
 use crate::model::ids::{PartitionId, ReactorId};
 
 /// How often free space is looked at while anything is appended.
@@ -83,6 +83,9 @@ impl Storage {
             passes: Turnstile::default(),
         };
         let storage = Storage { inner: Rc::new(inner) };
+        if let Err(error) = storage.inner.checkpoint.begin().await {
+            tracing::warn!("no space is reserved for deletions on a full disk: {error}");
+        }
         storage.look_at_space().await;
         io.spawn(storage.clone().maintain());
         io.spawn(storage.clone().watch_space());
@@ -133,8 +136,9 @@ impl Storage {
         }
         let (version, process_epoch) = (version + 1, context.journal.chain().epoch);
         let record = LogRecord { name, version, process_epoch, removed: true, ..LogRecord::default() };
-        let records = [(id, record.encode(id))];
-        self.insist(id, || checkpoint.append(&records)).await?;
+        let record = record.encode(id);
+        let records = [(id, record.as_slice())];
+        self.insist(id, || checkpoint.append(&records, Effect::Frees)).await?;
         self.inner.logs.borrow_mut().remove(&id);
         self.inner.recovered.borrow_mut().remove(&id);
         if let Some(log) = log {
@@ -395,15 +399,28 @@ impl Log {
     }
 }
 
-/// Merges the checkpoint files of earlier starts into one when there are many of them, and removes them; to be called
-/// once, before the reactors' storages start.
+/// Takes from the checkpoint files of earlier starts what they have reserved, and merges them into one when there are many of
+/// them; to be called once, before the reactors' storages start.
 ///
 /// # Errors
 /// The kernel's.
 pub async fn merge_checkpoints(io: &Handle, config: &StorageConfig, recovered: &Recovered) -> Result<()> {
+    for (path, bytes) in &recovered.checkpoints {
+        checkpoint::release_reserve(io, path, *bytes).await?;
+    }
     if recovered.checkpoints.len() <= CHECKPOINTS_MAX {
         return Ok(());
     }
+    match merge(io, config, recovered).await {
+        Err(error) if error.kind() == ErrorKind::StorageFull => {
+            tracing::warn!("the checkpoint files of earlier starts stay as they are: {error}");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+async fn merge(io: &Handle, config: &StorageConfig, recovered: &Recovered) -> Result<()> {
     // A removed log is forgotten only when no journal can bring it back.
     let journals_needed = recovered.logs.values().any(|log| !log.needs.is_empty());
     let records: Vec<_> = recovered
@@ -422,7 +439,8 @@ pub async fn merge_checkpoints(io: &Handle, config: &StorageConfig, recovered: &
         }
     }
     let merged = Checkpoint::new(io, &Rc::new(config.clone()), chain);
-    merged.append(&records).await?;
+    let records: Vec<_> = records.iter().map(|(id, record)| (*id, record.as_slice())).collect();
+    merged.append(&records, Effect::Takes).await?;
     for (path, _) in &recovered.checkpoints {
         file::unlink(io, path).await?;
     }

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::checkpoint::{Checkpoint, LogRecord, SegmentRecord};
+use super::checkpoint::{Checkpoint, Effect, LogRecord, SegmentRecord};
 use super::context::Context;
 use super::directory::{Kind, parse_file_name};
 use super::log::{DirtyRange, Edge, Log, Need, State};
@@ -21,7 +21,6 @@ use crate::base::oneshot;
 use crate::io::file::{self, File};
 use crate::io::op::{OpenMode, Slices};
 use crate::io::{Error, ErrorKind, Result};
-use crate::model::ids::PartitionId;
 use crate::model::offset::Offset;
 
 /// The largest single write, in bytes: while there is time, and while appends press. A commit of the moment waits for the write
@@ -176,39 +175,64 @@ impl Worker {
 async fn complete(
     context: &Rc<Context>,
     checkpoint: &Rc<Checkpoint>,
-    mut pending: Vec<Pending>,
+    pending: Vec<Pending>,
     (failure, thoroughness): (&Rc<RefCell<Option<Error>>>, Thoroughness),
 ) {
-    let thorough = thoroughness == Thoroughness::Final;
     if pending.is_empty() {
         return;
     }
-    let records: Vec<(PartitionId, Vec<u8>)> =
-        pending.iter_mut().map(|one| (one.log.id(), std::mem::take(&mut one.record))).collect();
-    context.counters.borrow_mut().checkpoint_records += records.len() as u64;
-    let result = checkpoint.append(&records).await;
-    for Pending { log, captured, .. } in pending {
-        match &result {
-            Ok(()) => {
-                // Until they are gone the log counts as being written back: no other log gets the directory's name.
-                let strays = if thorough { remove_strays(&log).await } else { Ok(()) };
-                if let Err(error) = remove_doomed(&log, &captured.doomed).await.and(strays) {
-                    tracing::warn!("{}: deleted segments could not be removed: {error}", log.name());
-                    context.note_change(&log);
-                }
-                log.finish_write_back(captured);
-            }
-            Err(_) => {
-                log.state_mut().abandon_capture();
-                context.note_change(&log);
-            }
-        }
-    }
-    if let Err(error) = result {
+    let note = |error: Error| {
         if context.tells_failures() {
             tracing::warn!("the checkpoint could not be written: {error}; trying again");
         }
         failure.borrow_mut().get_or_insert(error);
+    };
+    match append(context, checkpoint, &pending, Effect::Takes).await {
+        Err(error) if error.kind() == ErrorKind::StorageFull => {
+            let (freeing, rest) = pending.into_iter().partition(|one: &Pending| !one.captured.doomed.is_empty());
+            give_up(context, rest);
+            note(error);
+            match append(context, checkpoint, &freeing, Effect::Frees).await {
+                Err(_) => give_up(context, freeing),
+                Ok(()) => go_on(context, freeing, thoroughness).await,
+            }
+        }
+        Err(error) => {
+            give_up(context, pending);
+            note(error);
+        }
+        Ok(()) => go_on(context, pending, thoroughness).await,
+    }
+}
+
+async fn append(context: &Context, checkpoint: &Checkpoint, pending: &[Pending], effect: Effect) -> Result<()> {
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let records: Vec<_> = pending.iter().map(|one| (one.log.id(), one.record.as_slice())).collect();
+    context.counters.borrow_mut().checkpoint_records += records.len() as u64;
+    checkpoint.append(&records, effect).await
+}
+
+/// The records of these logs are not in the checkpoint: they come again.
+fn give_up(context: &Context, pending: Vec<Pending>) {
+    for Pending { log, .. } in pending {
+        log.state_mut().abandon_capture();
+        context.note_change(&log);
+    }
+}
+
+/// The records of these logs are durable.
+async fn go_on(context: &Context, pending: Vec<Pending>, thoroughness: Thoroughness) {
+    for Pending { log, captured, .. } in pending {
+        // Until they are gone the log counts as being written back: no other log gets the directory's name.
+        let thorough = thoroughness == Thoroughness::Final;
+        let strays = if thorough { remove_strays(&log).await } else { Ok(()) };
+        if let Err(error) = remove_doomed(&log, &captured.doomed).await.and(strays) {
+            tracing::warn!("{}: deleted segments could not be removed: {error}", log.name());
+            context.note_change(&log);
+        }
+        log.finish_write_back(captured);
     }
 }
 

@@ -10,7 +10,7 @@ use super::shard::Shard;
 use super::transactions::not_in_transaction;
 use crate::base::oneshot;
 use crate::base::time::Duration;
-use crate::log::AppendError;
+use crate::log::{AppendError, Precedence};
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
 use crate::producer::snapshot;
@@ -214,7 +214,7 @@ impl Shard {
     /// Places the batch: what to answer, and the offset that has to be committed first.
     fn place(self: &Rc<Self>, batch: &[u8], appender: Appender) -> Result<Option<(Appended, Offset)>, ClientError> {
         let settings = self.settings();
-        if self.storage().low_on_space() && !settings.uses_reserve {
+        if self.gives_way() {
             return Err(disk_full());
         }
         let mut rules = settings.rules();
@@ -305,13 +305,19 @@ impl Shard {
         Append::Parked(receiver)
     }
 
+    /// Whether appends are refused because the disk is full up to its reserve.
+    fn gives_way(&self) -> bool {
+        self.storage().low_on_space() && self.settings().precedence == Precedence::Records
+    }
+
     /// Places the parked appends in their order as soon as there is room.
     async fn unpark(self: Rc<Self>) {
         self.io().sleep(PARKED_RETRY).await;
         loop {
             let Some(bytes) = self.parked().borrow().next_bytes() else { break };
-            // Room is looked for before the batch is judged: while there is none, that is all a try costs.
-            if self.log().is_full_for(bytes) {
+            // Room is looked for before the batch is judged: while there is none, that is all a try costs. On a full disk
+            // there will be none.
+            if self.log().is_full_for(bytes) && !self.gives_way() {
                 self.io().sleep(PARKED_RETRY).await;
                 continue;
             }

@@ -1,7 +1,7 @@
 //! What of a topic's configuration a shard follows.
 
 use crate::base::time::Duration;
-use crate::log::LogSettings;
+use crate::log::{LogSettings, Precedence};
 use crate::record::{Rules, TimestampType};
 
 /// A partition's settings, resolved from the topic's and the broker's configuration.
@@ -34,8 +34,8 @@ pub struct ShardSettings {
     pub flush_ms: u64,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
-    /// Appends go on when less than the reserve of disk space is free. For the metadata log: it is what deletes topics.
-    pub uses_reserve: bool,
+    /// Whether appends go on when less than the reserve of disk space is free, and whom they give way to.
+    pub precedence: Precedence,
 }
 
 /// With `write.caching`, the longest that an append waits to be durable although `flush.ms` allows more, in milliseconds:
@@ -59,7 +59,7 @@ impl Default for ShardSettings {
             write_caching: false,
             flush_ms: FLUSH_MS_MAX,
             producer_id_expiration_ms: 24 * 3600 * 1000,
-            uses_reserve: false,
+            precedence: Precedence::Records,
         }
     }
 }
@@ -83,6 +83,7 @@ impl ShardSettings {
             segment_ms: self.segment_ms,
             index_interval_bytes: self.index_interval_bytes,
             segment_index_bytes: self.segment_index_bytes,
+            precedence: self.precedence,
             lazy: self.write_caching.then(|| Duration::from_millis(self.flush_ms.min(FLUSH_MS_MAX))),
         }
     }

@@ -173,7 +173,7 @@ fn shard(shards: &Shards) -> Rc<Shard> {
     let settings = ShardSettings {
         message_bytes_max: DECISION_BYTES_MAX,
         compacted: true,
-        uses_reserve: true,
+        precedence: flumen::shard::Precedence::Coordination,
         ..ShardSettings::default()
     };
     shards.open(PARTITION, "tally-0", settings, 0)

@@ -236,13 +236,15 @@ fn filled_under_load(image: &Image, producers: [Producer; 2], time: Duration) ->
     (joined(load), foreign)
 }
 
-/// Fills a part of the disk through the first topic, and all the rest by somebody else; gives the file in the way.
+/// Fills a part of the disk through the first topic, and all the rest by somebody else, and gives write-back the time to
+/// fail; gives the file in the way.
 fn fill_to_the_last_block(image: &Image, first: &mut Producer, second: &mut Producer) -> PathBuf {
     for _ in 0..1500 {
         first.produce().unwrap();
     }
     let foreign = image.fill(0);
     let _ = second.produce_until_refused();
+    pause(Duration::from_secs(1));
     foreign
 }
 
@@ -270,7 +272,7 @@ fn a_topic_can_be_deleted_from_a_disk_that_others_filled_to_the_last_block() {
     go_on(&image, broker, &mut [&mut second]);
 }
 
-/// The deletion counts at once; its space comes back when write-back has a block to note it in.
+/// The deletion counts at once; its space comes back when write-back has found room for what else the log lacks.
 #[test]
 fn records_can_be_deleted_on_a_disk_that_others_filled_to_the_last_block() {
     let image = Image::new(IMAGE_MIB);

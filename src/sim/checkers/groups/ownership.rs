@@ -79,8 +79,13 @@ impl Ownership {
                 ));
             }
         }
-        for (other, known) in self.members.iter().filter(|(other, _)| **other != number) {
-            if known.joiner.group != joiner.group || known.is_gone || known.is_replaced {
+        for (other, known) in self.members.iter_mut().filter(|(other, _)| **other != number) {
+            if known.joiner.group != joiner.group {
+                continue;
+            }
+            // Of two that join at once either may be the last, whoever asked first: a request may be long on its way.
+            known.is_replaced |= joiner.instance.is_some() && known.joiner.instance == joiner.instance;
+            if known.is_gone || known.is_replaced {
                 continue;
             }
             let Some(place) = known.holds.intersection(holds).next() else { continue };
