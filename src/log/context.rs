@@ -49,6 +49,8 @@ pub(super) struct Context {
     untold: Cell<u64>,
     /// When a failure of write-back was last told, unless it has succeeded since.
     warned: Cell<Option<Instant>>,
+    /// When it was last told that no space could be reserved ahead of a log.
+    warned_of_space: Cell<Option<Instant>>,
     write_back: RefCell<Option<Waker>>,
     /// Logs of which much is to be written back go one at a time.
     pub large_write_backs: Turnstile,
@@ -79,6 +81,7 @@ impl Context {
             space,
             untold: Cell::new(0),
             warned: Cell::new(None),
+            warned_of_space: Cell::new(None),
             write_back: RefCell::default(),
             large_write_backs: Turnstile::default(),
             counters: RefCell::default(),
@@ -103,11 +106,11 @@ impl Context {
         self.space.end_look(look, free);
     }
 
-    /// Counts bytes that are to be reserved ahead of a log as taken; false if the reserve would be touched. When it is
+    /// Counts bytes that are to be reserved ahead of a log as taken; false if less than `beyond` would be left. When it is
     /// done, [`Context::reserved`] is told.
-    pub fn may_reserve(&self, bytes: u64) -> bool {
+    pub fn may_reserve(&self, beyond: u64, bytes: u64) -> bool {
         self.tell_taken();
-        self.space.reserve_beyond(self.config.disk_reserve_bytes, self.io.reactor_id(), bytes)
+        self.space.reserve_beyond(beyond, self.io.reactor_id(), bytes)
     }
 
     /// Notes the end of a reservation.
@@ -118,6 +121,16 @@ impl Context {
     /// Whether a failure of write-back is to be told now: the first one is, and then one in a while.
     pub fn tells_failures(&self) -> bool {
         self.warned.get().is_none_or(|warned| self.io.now() >= warned + WARN_INTERVAL)
+    }
+
+    /// Whether it is to be told now that no space could be reserved: once in a while.
+    pub fn tells_no_space(&self) -> bool {
+        let now = self.io.now();
+        let tells = self.warned_of_space.get().is_none_or(|warned| now >= warned + WARN_INTERVAL);
+        if tells {
+            self.warned_of_space.set(Some(now));
+        }
+        tells
     }
 
     /// Notes how a pass of write-back ended, and whether it told of failures.

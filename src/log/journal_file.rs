@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
@@ -67,18 +68,55 @@ pub async fn blank_at(io: &Handle, path: &Path) -> Result<()> {
 pub struct OldChain {
     paths: Vec<PathBuf>,
     released: Arc<Mutex<Vec<PathBuf>>>,
+    /// The files stay, whoever lets go of them.
+    kept: AtomicBool,
 }
 
 impl OldChain {
     /// Holds `paths` until it is dropped.
     pub fn new(paths: Vec<PathBuf>, released: &Arc<Mutex<Vec<PathBuf>>>) -> OldChain {
-        OldChain { paths, released: Arc::clone(released) }
+        OldChain { paths, released: Arc::clone(released), kept: AtomicBool::new(false) }
     }
 }
 
 impl Drop for OldChain {
     fn drop(&mut self) {
+        if *self.kept.get_mut() {
+            return;
+        }
         self.released.lock().expect("the list is never left mid-change").append(&mut self.paths);
+    }
+}
+
+/// The journals of earlier starts that one log needs. They go one by one, so each that holds a change is held.
+///
+/// Only who says so lets go of them. A log that merely ends with its reactor, because its storage failed and could not be
+/// written back, keeps the files from the reactors that end after it.
+#[derive(Debug, Default)]
+pub struct OldChains(Vec<Arc<OldChain>>);
+
+impl OldChains {
+    /// Adds the chain that is replayed, once.
+    pub fn add(&mut self, chain: &Arc<OldChain>) {
+        if self.0.last().is_none_or(|last| !Arc::ptr_eq(last, chain)) {
+            self.0.push(Arc::clone(chain));
+        }
+    }
+
+    /// Whether none is needed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// None is needed any more.
+    pub fn let_go(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for OldChains {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|chain| chain.kept.store(true, Ordering::Relaxed));
     }
 }
 

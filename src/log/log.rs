@@ -17,7 +17,7 @@ use super::context::Context;
 use super::directory::Access;
 use super::group::{ENTRY_HEADER_BYTES, Entry, EntryKind};
 use super::journal::{StageError, Urgency};
-use super::journal_file::{JournalFile, OldChain};
+use super::journal_file::{JournalFile, OldChains};
 use super::leader_epochs::{InvalidEpoch, LeaderEpochs};
 use super::owner::Owner;
 use super::recovery::{Change, RecoveredLog};
@@ -109,18 +109,24 @@ pub struct DirtyRange {
 }
 
 /// The journal files that a log needs until its next checkpoint.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Need {
     /// The oldest file of this process start; files go in their order, so it keeps all later ones.
     pub current: Option<Arc<JournalFile>>,
-    /// Journals of earlier starts. They go one by one, so each that holds a change is held.
-    pub old: Vec<Arc<OldChain>>,
+    /// Journals of earlier starts.
+    pub old: OldChains,
 }
 
 impl Need {
     /// Whether no journal file is needed.
     pub fn is_empty(&self) -> bool {
         self.current.is_none() && self.old.is_empty()
+    }
+
+    /// The log needs what `since` says, and nothing from before.
+    pub fn end(&mut self, since: Need) {
+        self.old.let_go();
+        *self = since;
     }
 }
 
@@ -631,13 +637,19 @@ impl Log {
     ) -> std::result::Result<Placed, AppendError> {
         let header = *BatchHeader::read(batch).expect("it was validated");
         let bytes = batch.len() as u32;
-        let direct = self.make_room(batch.len())?;
+        let rolls = self.rolls_before(&header, bytes);
+        let direct = self.make_room(batch.len(), rolls)?;
         let journal = &self.context.journal;
         // The batch may still turn out to be damaged when it is copied. The log is announced then, and has begun a segment
         // if it was due, and both stand by themselves.
         self.announce();
-        if self.rolls_before(&header, bytes) {
+        if rolls {
             self.roll(snapshot());
+            if direct {
+                // The new segment has no space yet, and the batch can go nowhere else.
+                self.reserve_ahead(bytes, true);
+                return Err(AppendError::Busy);
+            }
         }
         let base_offset = self.end();
         let fill = |to: &mut [u8]| {
@@ -662,11 +674,12 @@ impl Log {
 
     /// Whether an append of a batch of `bytes` has to wait for room.
     pub fn is_full_for(self: &Rc<Self>, bytes: usize) -> bool {
-        self.make_room(bytes) == Err(AppendError::Busy)
+        self.make_room(bytes, false) == Err(AppendError::Busy)
     }
 
-    /// Makes sure that a batch of `bytes` has room in the open group, and tells whether it goes to its segment directly.
-    fn make_room(self: &Rc<Self>, bytes: usize) -> std::result::Result<bool, AppendError> {
+    /// Makes sure that a batch of `bytes`, before which the log `rolls` or not, has room in the open group, and tells whether
+    /// it goes to its segment directly.
+    fn make_room(self: &Rc<Self>, bytes: usize, rolls: bool) -> std::result::Result<bool, AppendError> {
         let (closed, removed) = (self.state.borrow().closed, self.state.borrow().removed);
         if removed {
             return Err(AppendError::Closed);
@@ -674,7 +687,7 @@ impl Log {
         if closed {
             return Err(AppendError::Busy);
         }
-        let direct = self.goes_direct(bytes as u32)?;
+        let direct = self.goes_direct(bytes as u32, rolls)?;
         let payload = if direct { 0 } else { bytes };
         let precedence = self.state.borrow().settings.precedence;
         self.context.journal.make_room(payload + ENTRY_HEADER_BYTES + self.name.len(), precedence)?;
@@ -764,24 +777,24 @@ impl Log {
 
     /// Whether a batch of `bytes` goes to the segment directly. Its own size decides, and not what waits besides: a backlog
     /// of small batches is no reason to leave the one commit that all of them share.
-    fn goes_direct(self: &Rc<Self>, bytes: u32) -> std::result::Result<bool, AppendError> {
+    fn goes_direct(self: &Rc<Self>, bytes: u32, rolls: bool) -> std::result::Result<bool, AppendError> {
         let state = self.state.borrow();
         let config = &self.context.config;
         let must = bytes > config.entry_bytes_max();
-        if must {
+        if must && (state.held || rolls) {
             return if state.held { Err(AppendError::Busy) } else { Ok(true) };
         }
         let goes_on = state.run.as_ref().is_some_and(RunBuffer::is_open);
-        if state.held || (bytes < config.direct_run_bytes_min && !goes_on) {
+        if state.held || rolls || (bytes < config.direct_run_bytes_min && !goes_on) {
             return Ok(false);
         }
         let (end, allocated) = (state.active().end.saturating_add(bytes), state.active().allocated);
         drop(state);
         let left = allocated.checked_sub(end);
         if left.is_none_or(|left| left < reserve_bytes(end) / 2) {
-            self.reserve_ahead(bytes);
+            self.reserve_ahead(bytes, must && left.is_none());
         }
-        Ok(left.is_some())
+        if must && left.is_none() { Err(AppendError::Busy) } else { Ok(left.is_some()) }
     }
 
     fn stage_entry<E>(
@@ -909,20 +922,25 @@ impl Log {
     }
 
     /// Reserves space behind the active segment's end, in a task of its own: until it is there, appends go through the
-    /// journal.
-    fn reserve_ahead(self: &Rc<Self>, bytes: u32) {
+    /// journal, or wait if they `must` not.
+    fn reserve_ahead(self: &Rc<Self>, bytes: u32, must: bool) {
         let mut state = self.state.borrow_mut();
         if state.reserving {
             return;
         }
         let (segment, end, allocated) = (state.active().base, state.active().end, state.active().allocated);
         let from = block_floor(allocated);
+        let least = end.saturating_add(bytes);
         let ahead = reserve_bytes(end).max(bytes.saturating_mul(2));
-        let to = end.saturating_add(ahead).min(state.settings.segment_bytes.max(end + bytes));
-        let taken = u64::from(to.saturating_sub(from));
-        if to <= allocated || !self.context.may_reserve(taken) {
+        let wanted = end.saturating_add(ahead).min(state.settings.segment_bytes.max(least));
+        if wanted <= allocated {
             return;
         }
+        let reserve = match state.settings.precedence {
+            Precedence::Records => self.context.config.disk_reserve_bytes,
+            Precedence::Coordination | Precedence::Deletion => 0,
+        };
+        let Some((to, taken)) = self.may_reserve(reserve, from, [wanted, least], must) else { return };
         state.reserving = true;
         drop(state);
         let log = Rc::clone(self);
@@ -934,11 +952,25 @@ impl Log {
             match done {
                 Ok(()) if state.active().base == segment => state.active_mut().allocated = to,
                 Ok(()) => {}
-                Err(error) => tracing::warn!("{}: no space ahead of the log's end: {error}", log.name),
+                Err(error) if log.context.tells_no_space() => {
+                    tracing::warn!("{}: no space ahead of the log's end: {error}", log.name);
+                }
+                Err(_) => {}
             }
             drop(state);
             log.wake_quiet();
         });
+    }
+
+    /// Up to where space may be reserved, of what is `wanted` and of the `least`, and how many bytes that takes. A batch that
+    /// `must` have it may do with the least, and touch the disk's `reserve`: once there is less than that, it is refused.
+    fn may_reserve(&self, reserve: u64, from: u32, [wanted, least]: [u32; 2], must: bool) -> Option<(u32, u64)> {
+        let taken = |to: u32| u64::from(to.saturating_sub(from));
+        if self.context.may_reserve(reserve, taken(wanted)) {
+            return Some((wanted, taken(wanted)));
+        }
+        let may = must && self.context.may_reserve(reserve.saturating_sub(taken(least)), taken(least));
+        may.then(|| (least, taken(least)))
     }
 
     /// Gives back what is reserved behind the active segment's end, unless that is just growing. Write-back holds the log,

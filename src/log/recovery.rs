@@ -17,7 +17,7 @@ use super::config::StorageConfig;
 use super::directory::{DOOMED_SUFFIX, Kind, file_name, name_aside};
 use super::group::{Chain, Entry, EntryKind, FileHeader, GROUPS_START, claimed_header};
 use super::group_reader::{GroupReader, JournalPart};
-use super::journal_file::OldChain;
+use super::journal_file::{OldChain, OldChains};
 use super::run::{block_floor, prefix_crc};
 use super::space::DiskSpace;
 use super::sweep::check_directories;
@@ -154,7 +154,7 @@ pub struct RecoveredLog {
     /// The version after the last change.
     pub version: u64,
     /// The journals that hold its changes: of several starts when the broker was killed again before a checkpoint.
-    pub needs: Vec<Arc<OldChain>>,
+    pub needs: OldChains,
     /// The log end offset after the last change.
     next_offset: Option<Offset>,
     /// The process start that made the last change.
@@ -590,9 +590,7 @@ impl Recovery {
             ));
         }
         (log.version, log.process_epoch) = (entry.version, chain.epoch);
-        if log.needs.last().is_none_or(|last| !Arc::ptr_eq(last, holder)) {
-            log.needs.push(Arc::clone(holder));
-        }
+        log.needs.add(holder);
         let bytes = match entry.kind {
             EntryKind::Create => {
                 log.record.name = self.names.get(&entry.id).cloned().unwrap_or_default();

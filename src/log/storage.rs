@@ -140,10 +140,13 @@ impl Storage {
         let records = [(id, record.as_slice())];
         self.insist(id, || checkpoint.append(&records, Effect::Frees)).await?;
         self.inner.logs.borrow_mut().remove(&id);
-        self.inner.recovered.borrow_mut().remove(&id);
+        if let Some(mut recovered) = self.inner.recovered.borrow_mut().remove(&id) {
+            recovered.needs.let_go();
+        }
         if let Some(log) = log {
             let mut state = log.state_mut();
-            (state.need, state.need_since_capture) = (Need::default(), Need::default());
+            state.need.end(Need::default());
+            state.need_since_capture = Need::default();
             state.tail = Default::default();
         }
         context.journal.recycle();

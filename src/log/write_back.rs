@@ -394,7 +394,8 @@ impl Log {
         self.companions_written(&captured.companions);
         let state = &mut *self.state_mut();
         state.capturing = false;
-        state.need = std::mem::take(&mut state.need_since_capture);
+        let since = std::mem::take(&mut state.need_since_capture);
+        state.need.end(since);
         // A run's buffer is large, and the log may be idle from now on; the next run makes another.
         if !state.run.as_ref().is_some_and(RunBuffer::is_open) {
             state.run = None;
