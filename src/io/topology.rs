@@ -1,5 +1,6 @@
 //! Threads and the cores they are pinned to.
 
+use std::fs::File;
 use std::future::Future;
 use std::sync::mpsc;
 use std::thread::{self, ScopedJoinHandle};
@@ -70,6 +71,28 @@ where
     T: Send + 'static,
     F: Future<Output = T> + 'static,
 {
+    run_holding(None, reactors, pin, pool, main)
+}
+
+/// As [`run`]; the kernel keeps `held` open until the last operation of the last reactor has ended, whatever becomes of the
+/// process.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Panics
+/// As [`run`].
+pub fn run_holding<T, F>(
+    held: Option<&File>,
+    reactors: usize,
+    pin: bool,
+    pool: &Pool,
+    main: impl Fn(Handle) -> F + Sync,
+) -> Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+{
     assert!(reactors > 0 && reactors <= usize::from(ReactorId::MAX));
     super::uring::block_stop_signals();
     let cores = if pin { available_cores() } else { Vec::new() };
@@ -82,7 +105,12 @@ where
             let core = (!cores.is_empty()).then(|| cores[id % cores.len()]);
             let (go, gate) = mpsc::channel();
             let (table, ready, main) = (&table, ready.clone(), &main);
-            let body = move || reactor_thread(id as ReactorId, core, table, pool, &ready, &gate, main);
+            let make = move || {
+                let backend = UringBackend::new(id as ReactorId, table, pool)?;
+                held.map_or(Ok(()), |file| backend.hold(file))?;
+                Ok(backend)
+            };
+            let body = move || reactor_thread(id as ReactorId, core, make, pool, &ready, &gate, main);
             match thread::Builder::new().name(format!("reactor-{id}")).spawn_scoped(scope, body) {
                 Ok(thread) => threads.push((go, thread)),
                 Err(error) => failure = failure.or(Some(error)),
@@ -112,7 +140,7 @@ where
 fn reactor_thread<T, F>(
     id: ReactorId,
     core: Option<usize>,
-    table: &RingTable,
+    make: impl FnOnce() -> Result<UringBackend>,
     pool: &Pool,
     ready: &mpsc::Sender<Result<()>>,
     gate: &mpsc::Receiver<()>,
@@ -124,7 +152,7 @@ where
 {
     let end_on_panic = EndOnPanic(id);
     let pinned = core.map_or(Ok(()), pin_to);
-    let backend = match pinned.and_then(|()| UringBackend::new(id, table, pool)) {
+    let backend = match pinned.and_then(|()| make()) {
         Ok(backend) => backend,
         Err(error) => {
             ready.send(Err(error)).expect("the starter waits");

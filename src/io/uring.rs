@@ -10,6 +10,7 @@
 //! looks at `MSG_DONTWAIT` for them and not at the descriptor's mode.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::os::fd::AsRawFd;
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
@@ -86,6 +87,15 @@ impl UringBackend {
             pool: pool.clone(),
             arrived: Vec::with_capacity(256),
         })
+    }
+
+    /// Has the kernel keep `file` open, and any lock on it, until the last operation of this ring has ended: also after
+    /// the process was killed, when what it left with a device is still on its way.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn hold(&self, file: &File) -> Result<()> {
+        self.ring.submitter().register_files(&[file.as_raw_fd()])
     }
 
     /// Queues an entry for the kernel.

@@ -26,6 +26,7 @@ use super::segment::Segment;
 use super::tail::{Tail, TailBatch};
 use super::warm::Warm;
 use crate::base::block::{BLOCK_ALIGN, Pool, Slice, Use};
+use crate::base::oneshot;
 use crate::base::time::Duration;
 use crate::io::Result;
 use crate::io::file::File;
@@ -746,6 +747,15 @@ impl Log {
         } else if to <= self.durable_start() {
             return Ok(());
         }
+        // Whoever asked may give up waiting, and clients are told of the new start all the same.
+        let (sender, settled) = oneshot::channel();
+        let log = Rc::clone(self);
+        self.context.io.spawn(async move { sender.send(log.start_settled(to).await) });
+        settled.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// Waits until the log's start at `to` is durable, from when on clients are told of it.
+    async fn start_settled(&self, to: Offset) -> std::result::Result<(), AppendError> {
         if !self.context.journal.settled().await {
             return Err(AppendError::Offline(self.context.journal.failure().unwrap_or_default()));
         }

@@ -269,8 +269,8 @@ impl Kernel {
     }
 
     /// Settles what reactors that have ended had under way. Names, sizes and room are changed by threads of the kernel for
-    /// which a process's end waits, so each of those changes is made by now or never; what is with the device goes on, and
-    /// may take effect after the process's next start.
+    /// which a process's end waits, so each of those changes is made by now or never; what is with the device goes on until
+    /// the process's next start.
     pub(super) fn settle_files(&mut self, ended: &[usize]) {
         let waited_for =
             |operation: &Operation| ended.contains(&operation.reactor) && !operation.action.is_with_device();
@@ -282,6 +282,15 @@ impl Kernel {
             {
                 self.release(machine, file);
             }
+        }
+    }
+
+    /// Lets everything take effect that processes which have ended left with the devices of a machine: a start waits for
+    /// that, as a process of the real world does at the lock of its data directory, which the rings hold until then.
+    pub(super) fn finish_files(&mut self, machine: usize) {
+        let left = |operation: &Operation| operation.machine == machine && !self.is_alive(operation.reactor);
+        for key in self.storage.keys_where(left) {
+            self.disk_effect(key);
         }
     }
 

@@ -251,7 +251,9 @@ impl World {
     /// Starts a process that has ended once more, on its machine, which gets power if it has none.
     pub fn restart(&mut self, process: ProcessId) {
         assert!(!self.is_running(process), "a process is started after it has ended");
-        self.power_on(self.processes[process.0].machine);
+        let machine = self.processes[process.0].machine;
+        self.power_on(machine);
+        self.kernel.borrow_mut().finish_files(machine.0);
         self.start(process);
     }
 

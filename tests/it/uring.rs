@@ -1,5 +1,6 @@
 //! The conformance suite over the real backend.
 
+use std::fs::{File, TryLockError};
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -9,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Once, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flumen::base::block::Pool;
 use flumen::io::Handle;
@@ -127,3 +128,24 @@ impl Drop for Mount {
 }
 
 conformance!(Uring);
+
+/// So a start that takes the lock of its data directory sees all that earlier rings wrote.
+#[test]
+fn a_lock_is_held_until_the_ring_is_gone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("lock");
+    let table = RingTable::new(1);
+    let backend = UringBackend::new(0, &table, &Pool::new(POOL_BYTES)).expect("a ring");
+    let file = File::create(&path).expect("a file");
+    file.try_lock().expect("nobody has it");
+    backend.hold(&file).expect("the ring takes it");
+    drop(file);
+    let other = File::open(&path).expect("it is there");
+    assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+    drop(backend);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while other.try_lock().is_err() {
+        assert!(Instant::now() < deadline, "the ring is gone and the lock is not");
+        thread::sleep(Duration::from_millis(1));
+    }
+}

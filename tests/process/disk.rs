@@ -59,8 +59,8 @@ impl Producer {
         Producer { client: Client::connect(address), place, ledger: Ledger::default(), number: 0, random }
     }
 
-    /// Produces a batch of some size below 100 KB.
-    fn produce(&mut self) -> Result<i64, Refused> {
+    /// Builds a batch of some size below 100 KB.
+    fn batch(&mut self) -> (Name, Vec<u8>) {
         let name = Name { writer: 0, number: self.number };
         self.number += 1;
         let mut value = vec![0; self.random.between(1, 100_000) as usize];
@@ -70,6 +70,12 @@ impl Producer {
         let bytes = builder.build(0);
         let crc = BatchHeader::read(&bytes).unwrap().crc();
         self.ledger.built.insert(name, Built { crc, records: 1, is_idempotent: false });
+        (name, bytes)
+    }
+
+    /// Produces a batch.
+    fn produce(&mut self) -> Result<i64, Refused> {
+        let (name, bytes) = self.batch();
         let request = produce_request(-1, &[(self.place.topic, self.place.partition, bytes)]);
         let response = self.client.ask(11, &request);
         let answer = &response.responses[0].partition_responses[0];
@@ -312,6 +318,30 @@ fn a_disk_too_small_for_the_journals_is_said_at_the_start() {
     let line = broker.wait_for_line("no space for the journal");
     assert!(line.contains("storage.journal_file_bytes") && line.contains("reactors.count"), "{line}");
     assert_eq!(broker.wait().code(), Some(1));
+}
+
+/// What a killed broker has left with a slow disk arrives in its own time: the next start waits for it, and looks then.
+#[test]
+fn a_start_waits_for_writes_that_a_killed_broker_left_with_the_disk() {
+    let slow = Image::new(2 * IMAGE_MIB);
+    let image = slow.inner(IMAGE_MIB);
+    let (broker, mut first, _) = start(&image);
+    for _ in 0..20 {
+        first.produce().unwrap();
+    }
+    let frozen = slow.freeze();
+    let (name, bytes) = first.batch();
+    first.client.send(11, &produce_request(-1, &[(FIRST.topic, FIRST.partition, bytes)]));
+    pause(Duration::from_millis(300));
+    broker.kill();
+    let mut broker = Broker::spawn(&image.data(), &FLAGS);
+    broker.wait_for_line("still on their way");
+    drop(frozen);
+    broker.await_serving();
+    first.client = Client::connect(broker.address);
+    first.verify();
+    assert_eq!(list_offset(&mut first.client, FIRST, super::ledger::LATEST), 21, "{name:?} had reached the disk");
+    go_on(&image, broker, &mut [&mut first]);
 }
 
 #[test]

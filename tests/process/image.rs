@@ -22,7 +22,23 @@ fn run(program: &str, arguments: &[&str]) -> String {
 impl Image {
     /// A fresh file system of this size. An error in it makes it read-only, as distributions set it up.
     pub fn new(mib: u64) -> Image {
-        let image = Image { directory: scratch() };
+        Image::made_in(scratch(), mib)
+    }
+
+    /// One whose disk is a file of this one: what is written to it waits while this one is frozen.
+    pub fn inner(&self, mib: u64) -> Image {
+        Image::made_in(tempfile::TempDir::new_in(self.mount_point()).unwrap(), mib)
+    }
+
+    /// Freezes the file system until what this gives is dropped.
+    pub fn freeze(&self) -> Frozen {
+        let mount_point = self.mount_point();
+        run("fsfreeze", &["--freeze", mount_point.to_str().unwrap()]);
+        Frozen { mount_point }
+    }
+
+    fn made_in(directory: tempfile::TempDir, mib: u64) -> Image {
+        let image = Image { directory };
         std::fs::File::create(image.file()).unwrap().set_len(mib << 20).unwrap();
         // All inodes at once: initialising them in the background would take space and time from the test.
         let options = ["-q", "-m", "0", "-e", "remount-ro", "-E", "lazy_itable_init=0,lazy_journal_init=0"];
@@ -88,6 +104,17 @@ impl Image {
         let text = run("stat", &["-f", "-c", "%a %S", path.to_str().unwrap()]);
         let (blocks, size) = text.split_once(' ').unwrap();
         blocks.parse::<u64>().unwrap() * size.parse::<u64>().unwrap()
+    }
+}
+
+/// A frozen file system, which thaws when this is dropped.
+pub struct Frozen {
+    mount_point: PathBuf,
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.mount_point).status();
     }
 }
 
