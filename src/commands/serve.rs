@@ -88,7 +88,9 @@ fn lock(directory: &Path) -> Result<File, String> {
             }
             Err(TryLockError::WouldBlock) => {
                 if !waits && began.elapsed() >= LOCK_WAIT_TOLD {
-                    tracing::warn!("writes of the broker that ran here before are still on their way: waiting for them");
+                    tracing::warn!(
+                        "writes of the broker that ran here before are still on their way: waiting for them"
+                    );
                     waits = true;
                 }
                 std::thread::sleep(LOCK_RETRY);

@@ -223,13 +223,8 @@ impl Journal {
     /// # Errors
     /// [`StageError`].
     pub fn make_room(&self, payload: usize, precedence: Precedence) -> Result<(), StageError> {
+        self.check_open()?;
         let state = &mut *self.inner.state.borrow_mut();
-        if let Some(failure) = &state.failure {
-            return Err(StageError::Failed(failure.clone()));
-        }
-        if self.inner.closed.get() {
-            return Err(StageError::Closed);
-        }
         let need = ENTRY_HEADER_BYTES + payload + RUN_REST_BYTES;
         if let Some(open) = &state.open {
             let appender = state.appender.as_ref().expect("an open group has its block");
@@ -246,6 +241,18 @@ impl Journal {
             return Err(StageError::Full);
         }
         self.begin(state, GROUP_HEADER_BYTES + need)
+    }
+
+    /// Whether anything can be staged at all, sooner or later.
+    ///
+    /// # Errors
+    /// [`StageError::Failed`] and [`StageError::Closed`].
+    pub fn check_open(&self) -> Result<(), StageError> {
+        match &self.inner.state.borrow().failure {
+            Some(failure) => Err(StageError::Failed(failure.clone())),
+            None if self.inner.closed.get() => Err(StageError::Closed),
+            None => Ok(()),
+        }
     }
 
     /// Whether a group of `bytes` finds a place in the current file or in one that is ready, and leaves in the last of

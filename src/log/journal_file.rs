@@ -361,3 +361,26 @@ async fn blank(io: &Handle, file: &File) -> Result<()> {
     slices.push(zeros.into_slice(BLOCK_ALIGN));
     file.write_at(io, 0, slices, true).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn released_by(end: impl FnOnce(OldChains)) -> usize {
+        let released = Arc::default();
+        let chain = Arc::new(OldChain::new(vec![PathBuf::from("1.journal")], &released));
+        let mut needs = OldChains::default();
+        needs.add(&chain);
+        needs.add(&chain);
+        drop(chain);
+        assert!(released.lock().unwrap().is_empty(), "a log needs it");
+        end(needs);
+        released.lock().unwrap().len()
+    }
+
+    #[test]
+    fn old_journals_go_when_their_logs_say_so_and_not_when_these_merely_end() {
+        assert_eq!(released_by(|mut needs| needs.let_go()), 1);
+        assert_eq!(released_by(drop), 0);
+    }
+}

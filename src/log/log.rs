@@ -688,6 +688,7 @@ impl Log {
         if closed {
             return Err(AppendError::Busy);
         }
+        self.context.journal.check_open()?;
         let direct = self.goes_direct(bytes as u32, rolls)?;
         let payload = if direct { 0 } else { bytes };
         let precedence = self.state.borrow().settings.precedence;

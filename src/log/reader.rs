@@ -21,6 +21,15 @@ use crate::record::{Corruption, check_stored, records, timestamp};
 
 /// The most that one read brings into memory, unless a single batch is larger.
 const READ_BYTES_MAX: u32 = 1 << 20;
+
+/// Whose memory a read takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// What the pool has left.
+    Limited,
+    /// As much as it needs: for write-back, which is what frees memory. Its workers are few, and each reads one piece.
+    Unlimited,
+}
 /// The least that a read brings, so that a search looks at more than one batch.
 pub(super) const READ_BYTES_MIN: u32 = 64 << 10;
 /// How often index files are read again because they grew meanwhile.
@@ -158,7 +167,7 @@ impl Log {
             if want == 0 {
                 return Err(ReadError::OutOfRange);
             }
-            let bytes = self.load(start.segment, start.position, want).await?;
+            let bytes = self.load(start.segment, start.position, want, Memory::Limited).await?;
             let before = skip_before(&bytes, &mut start);
             let (starts, end) = match self.sound(&bytes, before, &start) {
                 Ok(found) => found,
@@ -248,7 +257,7 @@ impl Log {
             let at = state.segments.partition_point(|segment| segment.next_offset <= from);
             state.segments[at].base
         };
-        self.load_indexes(segment).await?;
+        self.load_indexes(segment, Memory::Limited).await?;
         let state = self.state();
         let Some(found) = state.segments.iter().find(|one| one.base == segment) else {
             return Err(ReadError::OutOfRange);
@@ -272,7 +281,13 @@ impl Log {
     }
 
     /// Reads `want` bytes at `position` of a segment file.
-    pub(super) async fn load(self: &Rc<Self>, segment: Offset, position: u32, want: u32) -> Result<Slice, ReadError> {
+    pub(super) async fn load(
+        self: &Rc<Self>,
+        segment: Offset,
+        position: u32,
+        want: u32,
+        memory: Memory,
+    ) -> Result<Slice, ReadError> {
         let io = &self.context.io;
         let failed = |error: crate::io::Error| {
             let path = self.context.directory.path(self.name(), segment, Kind::Log);
@@ -280,7 +295,11 @@ impl Log {
         };
         let file = self.file(segment).await.map_err(failed)?;
         for _ in 0..MEMORY_TRIES {
-            let Some(block) = io.pool().try_block(want as usize, Use::Read) else {
+            let block = match memory {
+                Memory::Limited => io.pool().try_block(want as usize, Use::Read),
+                Memory::Unlimited => io.pool().block_unlimited(want as usize, Use::Read),
+            };
+            let Some(block) = block else {
                 io.sleep(MEMORY_PAUSE).await;
                 continue;
             };
@@ -293,7 +312,7 @@ impl Log {
     }
 
     /// Makes sure that a segment's indexes are in memory.
-    pub(super) async fn load_indexes(self: &Rc<Self>, base: Offset) -> Result<(), ReadError> {
+    pub(super) async fn load_indexes(self: &Rc<Self>, base: Offset, memory: Memory) -> Result<(), ReadError> {
         for _ in 0..INDEX_TRIES {
             let (on_file, end, next_offset, synced) = {
                 let state = self.state();
@@ -321,7 +340,7 @@ impl Log {
                 return Ok(());
             }
         }
-        self.rebuild_indexes(base).await
+        self.rebuild_indexes(base, memory).await
     }
 
     /// The part of an index file that counts; `None` (and a log line) when it is not what was written. While a segment is
@@ -354,7 +373,7 @@ impl Log {
     }
 
     /// Builds a segment's indexes anew from its batches, as far as its file holds them.
-    async fn rebuild_indexes(self: &Rc<Self>, base: Offset) -> Result<(), ReadError> {
+    async fn rebuild_indexes(self: &Rc<Self>, base: Offset, memory: Memory) -> Result<(), ReadError> {
         let (interval, until) = {
             let state = self.state();
             let Some(segment) = state.segments.iter().find(|segment| segment.base == base) else { return Ok(()) };
@@ -363,10 +382,10 @@ impl Log {
         let mut rebuilt = Segment::new(base, NO_TIMESTAMP);
         while rebuilt.end < until {
             let want = READ_BYTES_MAX.min(until - rebuilt.end);
-            let mut bytes = self.load(base, rebuilt.end, want).await?;
+            let mut bytes = self.load(base, rebuilt.end, want, memory).await?;
             let first = BatchHeader::read(&bytes).and_then(BatchHeader::total_bytes).unwrap_or(0);
             if first > bytes.len() && first <= (until - rebuilt.end) as usize {
-                bytes = self.load(base, rebuilt.end, first as u32).await?;
+                bytes = self.load(base, rebuilt.end, first as u32, memory).await?;
             }
             if let Err(why) = index_batches(&mut rebuilt, &bytes, interval) {
                 // What lies behind is found by walking on from the last entry, as far as it can be.
@@ -411,7 +430,7 @@ impl Log {
                     .map(|segment| (segment.base, segment.next_offset))
             };
             let Some((base, end)) = segment else { return Ok(None) };
-            self.load_indexes(base).await?;
+            self.load_indexes(base, Memory::Limited).await?;
             let earliest = {
                 let state = self.state();
                 let found = state.segments.iter().find(|segment| segment.base == base);

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::checkpoint::Effect;
 use super::directory::Kind;
 use super::log::{Edge, Log, State};
-use super::reader::{READ_BYTES_MIN, ReadError, whole_batches};
+use super::reader::{Memory, READ_BYTES_MIN, ReadError, whole_batches};
 use super::run::block_floor;
 use super::segment::Segment;
 use super::storage::Storage;
@@ -63,7 +63,7 @@ impl Log {
         if end <= self.start() {
             return Ok(Some(anew(self.start())));
         }
-        self.load_indexes(segment).await?;
+        self.load_indexes(segment, Memory::Limited).await?;
         let edge = self.bytes_before(segment, position).await?;
         let max = self.max_before(segment, end).await?;
         Ok(Some(Cut { segment, position, end, edge, max, anew: false }))
@@ -91,7 +91,7 @@ impl Log {
         let missing = self.state().tail.copy(segment, start, &mut bytes);
         if missing > 0 {
             // What the tail lacks is in the file: it covers all that the files lack.
-            let stored = self.load(segment, start, missing as u32).await?;
+            let stored = self.load(segment, start, missing as u32, Memory::Limited).await?;
             if stored.len() < missing {
                 let path = self.context.directory.path(self.name(), segment, Kind::Log);
                 let at = start as usize + stored.len();
@@ -237,7 +237,7 @@ impl Storage {
         let (context, checkpoint) = (&self.inner.context, &self.inner.checkpoint);
         write_back::pass(context, checkpoint, vec![Rc::clone(log)], Thoroughness::Lazy).await?;
         if !cut.anew {
-            let loaded = log.load_indexes(cut.segment).await;
+            let loaded = log.load_indexes(cut.segment, Memory::Unlimited).await;
             loaded.map_err(|error| crate::io::Error::other(format!("{error:?}")))?;
         }
         if log.state().removed || !log.is_cut_possible(cut) {

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::directory::{Kind, parse_file_name};
 use super::log::{DirtyRange, Edge, Log, Need, State};
 use super::owner::Companion;
-use super::reader::ReadError;
+use super::reader::{Memory, ReadError};
 use super::run::{RunBuffer, block_floor};
 use super::segment::{OnFile, Segment};
 use crate::base::block::{BLOCK_ALIGN, Use};
@@ -273,7 +273,7 @@ async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Op
 /// a segment was appended to they were not synced.
 async fn check_indexes(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<()> {
     for base in log.unchecked_indexes(thoroughness) {
-        match log.load_indexes(base).await {
+        match log.load_indexes(base, Memory::Unlimited).await {
             // A segment that cannot be read keeps the index it has; whoever reads it is told.
             Ok(()) | Err(ReadError::Corrupt(_) | ReadError::OutOfRange) => {}
             Err(ReadError::Memory) => return Err(ErrorKind::OutOfMemory.into()),

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
+use std::task::Poll;
 
 use flumen::io::Handle;
 use flumen::io::file::{self, File};
@@ -454,11 +455,14 @@ fn a_run_that_is_never_written_holds_up_no_removal() {
             let shards = open_as(&io, StorageConfig { groups_in_flight_max: 1, ..journal_only() }).await;
             let [first, second] = [0, 1].map(|at| shards.open(partition(at), &format!("topic-{at}"), settings(), 0));
             append(&first, &batch(&io, 10)).await;
+            // From here on it has space for runs.
+            append(&second, &batch(&io, 30 << 10)).await;
+            io.sleep(Duration::from_millis(100)).await;
             told.set(true);
             io.sleep(Duration::from_millis(1)).await;
             let in_flight = first.append(&batch(&io, 10), Acks::All);
             io.sleep(Duration::from_millis(1)).await;
-            let run = second.append(&batch(&io, 150 << 10), Acks::All);
+            let run = second.append(&batch(&io, 30 << 10), Acks::All);
             // This one has no room beside the run's entry.
             let behind = first.append(&batch(&io, 127 << 10), Acks::All);
             for append in [in_flight, run, behind] {
@@ -476,6 +480,70 @@ fn a_run_that_is_never_written_holds_up_no_removal() {
     bench.world.run_for(Duration::from_millis(10));
     bench.world.disk_dies(bench.machine, Path::new("/"), true);
     bench.run(1);
+}
+
+/// A batch that only its segment can take has its space first: on a disk that others filled it is refused, and the storage
+/// goes on. So is one that begins a segment, whatever the one before has left.
+#[test]
+fn a_large_batch_on_a_full_disk_is_refused_and_takes_nothing_offline() {
+    for rolls in [false, true] {
+        let at = Rc::new(Cell::new(0));
+        let told = Rc::clone(&at);
+        let mut bench = Bench::new(&MachineConfig::default(), move |io, number| {
+            let told = Rc::clone(&told);
+            async move {
+                let shards = open_as(&io, StorageConfig { disk_reserve_bytes: 1 << 20, ..journal_only() }).await;
+                let shard = shards.open(partition(0), "topic-0", settings(), 0);
+                // More than an eighth of a journal file; two are more than a segment.
+                let large = batch(&io, 140 << 10);
+                if number == 1 {
+                    let first = if rolls { large.clone() } else { batch(&io, 10) };
+                    append(&shard, &first).await;
+                    told.set(1);
+                    while told.get() == 1 {
+                        io.sleep(Duration::from_micros(100)).await;
+                    }
+                    let refused = shard.append(&large, Acks::All).await.expect_err("there is no space");
+                    assert!(refused.message.contains("the disk is full"), "{refused:?}");
+                    told.set(3);
+                    io.sleep(Duration::from_secs(1)).await;
+                    append(&shard, &large).await;
+                }
+                assert_eq!(shard.high_watermark(), 2, "rolls: {rolls}");
+            }
+        });
+        let is = |wanted: u32| {
+            let at = Rc::clone(&at);
+            move |_: &World| at.get() == wanted
+        };
+        assert!(bench.world.run_until(Duration::from_secs(60), is(1)));
+        bench.world.disk(bench.machine, Path::new("/"), |disk| disk.resize(0));
+        at.set(2);
+        assert!(bench.world.run_until(Duration::from_secs(60), is(3)), "rolls: {rolls}");
+        bench.world.disk(bench.machine, Path::new("/"), |disk| disk.resize(1 << 33));
+        bench.run(2);
+    }
+}
+
+/// Who asked for a deletion may give up waiting while it becomes durable; clients are told of the new start all the same.
+#[test]
+fn a_deletion_that_nobody_waits_for_counts() {
+    let bench = Bench::new(&MachineConfig::default(), |io, number| async move {
+        let shards = open_as(&io, journal_only()).await;
+        let shard = shards.open(partition(0), "topic-0", settings(), 0);
+        if number == 1 {
+            for _ in 0..4 {
+                append(&shard, &batch(&io, 10)).await;
+            }
+            let mut deletion = Box::pin(shard.delete_records(3));
+            let begun = std::future::poll_fn(|context| Poll::Ready(deletion.as_mut().poll(context).is_pending())).await;
+            assert!(begun, "it is not durable at once");
+            drop(deletion);
+            io.sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(shard.offsets().log_start, 3, "start {number}");
+    });
+    bench.run(2);
 }
 
 /// A cut of power takes what was not made durable, and a start has told clients of all that it found.

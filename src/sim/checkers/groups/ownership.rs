@@ -88,6 +88,10 @@ impl Ownership {
             if known.is_gone || known.is_replaced {
                 continue;
             }
+            if joiner.is_classic && known.generation > generation {
+                // An answer that was long on its way; whether it was given too late, the fences tell.
+                continue;
+            }
             let Some(place) = known.holds.intersection(holds).next() else { continue };
             if known.generation == generation && joiner.is_classic {
                 return Err(format!("members {other} and {number} both hold {place} in generation {generation}"));
