@@ -2,7 +2,8 @@
 //!
 //! A decision's records are appended to the partition as one batch and replayed into the machine at once; its replies get
 //! in line behind those of earlier decisions and leave when the log has made the records durable. A failed append means
-//! that the machine is ahead of the log: everybody who waits is told, the machine is dropped, and another one is loaded.
+//! that the machine is ahead of the log: everybody who waits is told, the machine is dropped, and another one is loaded,
+//! unless the storage is offline.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};

@@ -79,6 +79,11 @@ impl Shard {
         &self.io
     }
 
+    /// Why the storage is offline, if it is: nothing more will be appended, and of what was on its way nobody knows.
+    pub fn storage_failure(&self) -> Option<String> {
+        self.storage().failure()
+    }
+
     pub(super) fn storage(&self) -> &Storage {
         &self.storage
     }

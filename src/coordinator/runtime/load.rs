@@ -30,9 +30,15 @@ struct Replay<'a, M> {
 impl<M: Machine> Coordinator<M> {
     /// Replays everything that is visible.
     ///
+    /// When a durable write has failed, what was on its way may be in the log at the next start or not: until then nobody
+    /// can say what a coordinator of this log knows, and none is loaded.
+    ///
     /// # Errors
     /// A sentence that says what in the log cannot be read.
     pub(super) async fn load(&self) -> Result<Loaded<M>, String> {
+        if let Some(reason) = self.shard.storage_failure() {
+            return Err(format!("the storage is offline because a durable write failed: {reason}"));
+        }
         let machine = (self.make)(&self.image.borrow());
         let mut replay = Replay { name: &self.name, loaded: Loaded { machine, bytes: 0, records: 0, unknown: 0 } };
         let mut from = self.shard.offsets().log_start;
