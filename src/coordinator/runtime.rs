@@ -63,7 +63,8 @@ struct State<M: Machine> {
 }
 
 enum Stage<M> {
-    /// The log is being replayed; after a failure, with the reason.
+    /// The log is being replayed; after a failure, with the reason. A heartbeat that comes while it is merely being loaded is
+    /// answered as if all were well, as Kafka does, and one that comes after a failure is not.
     Loading(Option<String>),
     Active(Box<M>),
     Closed,
@@ -177,7 +178,7 @@ impl<M: Machine> Coordinator<M> {
                 Err(ClientError::new(ErrorCode::CoordinatorLoadInProgress, message))
             }
             Stage::Loading(Some(reason)) => {
-                let message = format!("{} cannot be loaded ({reason}): see the broker's log", self.name);
+                let message = format!("{} is not available ({reason}): see the broker's log", self.name);
                 Err(ClientError::new(ErrorCode::CoordinatorNotAvailable, message))
             }
             Stage::Closed => Err(closed()),
@@ -324,7 +325,7 @@ impl<M: Machine> Coordinator<M> {
     /// An append has failed: the machine is ahead of the log.
     fn fail(&self, error: &ClientError) {
         tracing::warn!(coordinator = self.name, %error, "an append failed: the coordinator is loaded again");
-        self.end(Stage::Loading(None), &as_coordinator_error(error));
+        self.end(Stage::Loading(Some("an append failed".into())), &as_coordinator_error(error));
     }
 
     fn end(&self, stage: Stage<M>, error: &ClientError) {

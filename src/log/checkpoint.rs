@@ -268,6 +268,8 @@ pub fn stale_header(content: &[u8]) -> Option<std::ops::Range<usize>> {
 pub struct Parsed {
     /// The records that count.
     pub records: Vec<FoundRecord>,
+    /// Where they end; what lies behind is reserved space, or was never relied on.
+    pub bytes: u64,
     /// Where a slot of the header starts that cannot be read: a crash tore it, or it is damaged.
     pub unreadable_slot: Option<usize>,
 }
@@ -313,7 +315,7 @@ pub fn parse(content: &[u8]) -> std::result::Result<Parsed, Damaged> {
             Err(_) => break,
         }
     }
-    Ok(Parsed { records, unreadable_slot })
+    Ok(Parsed { records, bytes: at as u64, unreadable_slot })
 }
 
 fn record_at(content: &[u8], at: usize) -> std::result::Result<FoundRecord, String> {

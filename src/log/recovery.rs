@@ -311,8 +311,8 @@ impl Recovery {
                 );
             }
             self.epoch = self.epoch.max(epoch);
-            self.summary.checkpoint_bytes += content.len() as u64;
-            files.push((path, content.len() as u64));
+            self.summary.checkpoint_bytes += found.bytes;
+            files.push((path, found.bytes));
             for FoundRecord { id, record, .. } in found.records {
                 let log = self.logs.entry(id).or_default();
                 if record.age() >= log.record.age() {

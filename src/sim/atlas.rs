@@ -4,11 +4,16 @@
 //! A broker that stands alone has one good copy of what was acknowledged: its journal and its segments together. Damage to
 //! those is another kind of run, in which what is asked for is that nobody is ever shown anything wrong.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 
+use super::disk::Disk;
 use crate::io::Path;
-use crate::log::checkpoint::stale_header;
+use crate::log::checkpoint::{self, FoundRecord, LogRecord, stale_header};
+use crate::log::directory::{Kind, file_name};
 use crate::log::group::{FileHeader, GROUPS_START};
+use crate::model::ids::PartitionId;
 
 /// The part of a file that may be damaged.
 pub fn redundant(path: &Path, content: &[u8]) -> Option<Range<u64>> {
@@ -28,6 +33,30 @@ pub fn redundant(path: &Path, content: &[u8]) -> Option<Range<u64>> {
         _ => return None,
     };
     (!range.is_empty()).then_some(range)
+}
+
+/// How far the segments hold what the checkpoints of a broker's disk speak of, by path. Damage behind that, in the last groups
+/// before a crash, may look like writes that the crash has torn: then what they held is cut off, and its offsets are given out
+/// again (ARCHITECTURE: Torn or damaged).
+pub fn covered(disk: &Disk) -> BTreeMap<PathBuf, u64> {
+    let mut records: BTreeMap<PartitionId, LogRecord> = BTreeMap::new();
+    let checkpoints = disk.paths().into_iter().filter(|path| path.extension().is_some_and(|one| one == "checkpoint"));
+    for content in checkpoints.filter_map(|path| disk.content_of(&path)) {
+        for FoundRecord { id, record, .. } in checkpoint::parse(&content).map_or(Vec::new(), |parsed| parsed.records) {
+            if records.get(&id).is_none_or(|known| record.age() >= known.age()) {
+                records.insert(id, record);
+            }
+        }
+    }
+    let mut covered = BTreeMap::new();
+    for record in records.values().filter(|record| !record.removed) {
+        for (at, segment) in record.segments.iter().enumerate() {
+            let is_last = at + 1 == record.segments.len();
+            let path = Path::new("/").join(&record.name).join(file_name(segment.base, Kind::Log));
+            covered.insert(path, u64::from(if is_last { record.stored } else { segment.end }));
+        }
+    }
+    covered
 }
 
 /// Whether writes to this file may go astray within it.

@@ -23,7 +23,7 @@ use super::world::{MachineId, ProcessId, World};
 use crate::base::prng::Prng;
 use crate::base::time::{Duration, Instant};
 use crate::broker::STAGING_BYTES;
-use crate::io::{Path, PathBuf};
+use crate::io::Path;
 use crate::record::Compression;
 
 /// How often what the broker uses is looked at.
@@ -540,17 +540,15 @@ impl Run {
         damaged.into_iter().for_each(|path| self.scene.record(Event::Damaged { path }));
     }
 
-    /// Flips bits in segments: nothing else holds what was there.
+    /// Flips bits in segments, where nothing else holds what is there.
     fn rot_last_copies(&mut self, at: usize, count: u64) {
         let mut random = self.strike_stream(at);
         let mut damaged = Vec::new();
         self.world.disk(self.broker.machine, Path::new(DATA), |disk| {
-            let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
-            let mut paths = disk.paths();
-            paths.retain(is_segment);
-            for _ in 0..count.min(paths.len() as u64) {
-                let path = &paths[random.below(paths.len() as u64) as usize];
-                let bytes = disk.content_of(path).map_or(0, |content| content.len() as u64);
+            let covered: Vec<_> = atlas::covered(disk).into_iter().collect();
+            for _ in 0..count.min(covered.len() as u64) {
+                let (path, covered) = &covered[random.below(covered.len() as u64) as usize];
+                let bytes = disk.content_of(path).map_or(0, |content| content.len() as u64).min(*covered);
                 if bytes > 0 {
                     disk.corrupt(path, random.below(bytes), &[1 << random.below(8)]);
                     damaged.push(path.clone());

@@ -10,7 +10,7 @@ use super::{groups, transactions};
 use crate::base::prng::Prng;
 use crate::io::Handle;
 use crate::model::error_code::ErrorCode;
-use crate::model::ids::PartitionId;
+use crate::model::ids::{PartitionId, Uuid};
 use crate::sim::client::requests::{self, EARLIEST, FetchLimits, LATEST, Topic};
 use crate::sim::client::{Lost, Session};
 use crate::sim::history::{Bounds, Event};
@@ -28,6 +28,12 @@ pub async fn run(io: Handle, scene: Rc<Scene>, mut random: Prng, done: Rc<std::c
                 let mut session = connect(&io, &scene, &mut random).await;
                 match drain(&io, &scene, &mut session, &known.topic, place).await {
                     Ok(true) => break,
+                    // Its deletion may have been asked for by somebody who never heard what came of it.
+                    Ok(false) if known.deletable => match topics(&io, &mut session).await {
+                        Ok(there) if !there.contains(&known.topic.id) => break,
+                        Ok(_) => {}
+                        Err(lost) => note_lost(&scene, lost),
+                    },
                     Ok(false) => {}
                     Err(lost) => note_lost(&scene, lost),
                 }
@@ -52,11 +58,16 @@ pub async fn run(io: Handle, scene: Rc<Scene>, mut random: Prng, done: Rc<std::c
 }
 
 async fn list_topics(io: &Handle, scene: &Scene, session: &mut Session) -> Result<(), Lost> {
-    let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
-    let response = session.ask::<MetadataRequest>(requests::METADATA, &request, io.now() + PATIENCE).await?;
-    let topics = response.topics.iter().filter(|topic| topic.error_code == 0).map(|topic| topic.topic_id).collect();
+    let topics = topics(io, session).await?;
     scene.record(Event::TopicsListed { topics });
     Ok(())
+}
+
+/// The topics there are.
+async fn topics(io: &Handle, session: &mut Session) -> Result<Vec<Uuid>, Lost> {
+    let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
+    let response = session.ask::<MetadataRequest>(requests::METADATA, &request, io.now() + PATIENCE).await?;
+    Ok(response.topics.iter().filter(|topic| topic.error_code == 0).map(|topic| topic.topic_id).collect())
 }
 
 /// Reads one partition; false when the broker did not let it.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Loaded;
 use crate::model::ids::PartitionId;
 use crate::sim::checkers::Checker;
 use crate::sim::checkers::rising::Rising;
@@ -18,6 +19,7 @@ pub struct Fences {
     generations: BTreeMap<GroupNumber, Rising>,
     given: BTreeMap<(GroupNumber, PartitionId), Vec<Given>>,
     commits: BTreeMap<CommitNumber, (GroupNumber, PartitionId)>,
+    loaded: Loaded,
 }
 
 /// When a partition was given, to whom, and in which generation.
@@ -52,6 +54,11 @@ impl Fences {
         }
     }
 
+    /// Whether a heartbeat that was asked then was answered by somebody who knows the group.
+    fn knows(&self, number: MemberNumber, asked: Moment) -> bool {
+        self.members.get(&number).is_some_and(|member| self.loaded.since(member.joiner.group, asked))
+    }
+
     /// Something was taken that `member` asked for at `asked` in `generation`.
     fn taken(&self, number: MemberNumber, generation: i32, asked: Moment, what: &str) -> Result<(), String> {
         let Some(member) = self.members.get(&number) else { return Ok(()) };
@@ -74,6 +81,8 @@ impl Checker for Fences {
     }
 
     fn observe(&mut self, moment: Moment, event: &Event) -> Result<(), String> {
+        let members = &self.members;
+        self.loaded.observe(moment, event, |member| members.get(&member).map(|known| known.joiner.group));
         let Event::Group(event) = event else { return Ok(()) };
         match event {
             GroupEvent::Joining { member, joiner } => {
@@ -92,7 +101,7 @@ impl Checker for Fences {
                     }
                 }
             }
-            GroupEvent::Confirmed { member, generation, asked, .. } => {
+            GroupEvent::Confirmed { member, generation, asked, .. } if self.knows(*member, *asked) => {
                 self.taken(*member, *generation, *asked, "a heartbeat")?;
             }
             GroupEvent::CommitAsked { commit, group, place, .. } => {

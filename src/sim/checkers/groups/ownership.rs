@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Loaded;
 use crate::base::time::{Duration, Instant};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::PartitionId;
@@ -17,6 +18,7 @@ pub struct Ownership {
     members: BTreeMap<MemberNumber, Member>,
     /// The leader's decision that is in force, by group and generation.
     decisions: BTreeMap<(GroupNumber, i32), u64>,
+    loaded: Loaded,
 }
 
 struct Member {
@@ -131,7 +133,9 @@ impl Checker for Ownership {
         "ownership"
     }
 
-    fn observe(&mut self, _: Moment, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, moment: Moment, event: &Event) -> Result<(), String> {
+        let members = &self.members;
+        self.loaded.observe(moment, event, |member| members.get(&member).map(|known| known.joiner.group));
         let Event::Group(event) = event else { return Ok(()) };
         match event {
             GroupEvent::Joining { member, joiner } => self.joins(*member, joiner),
@@ -147,8 +151,10 @@ impl Checker for Ownership {
                     known.holds.clone_from(holds);
                 }
             }
-            GroupEvent::Confirmed { member, generation, asked_at, .. } => {
-                if let Some(known) = self.members.get_mut(member) {
+            GroupEvent::Confirmed { member, generation, asked, asked_at } => {
+                if let Some(known) = self.members.get_mut(member)
+                    && self.loaded.since(known.joiner.group, *asked)
+                {
                     (known.generation, known.well) = (*generation, Some(*asked_at));
                 }
             }
