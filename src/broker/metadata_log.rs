@@ -61,7 +61,14 @@ pub async fn append(broker: &Broker, records: &[MetadataRecord]) -> Result<Offse
         }
     }
     let shard = broker.shards.get(METADATA_PARTITION).expect("open on the controller's reactor from the start on");
-    let appended = shard.append(&batch.build(0), Acks::All).await?;
+    let batch = batch.build(0);
+    let frees = records.iter().any(|record| matches!(record, MetadataRecord::RemoveTopic { .. }));
+    if !frees && shard.leaves_room(batch.len(), Precedence::Coordination) {
+        let message =
+            "the disk is full, and what room there is is left to deletions: delete topics or records, or add space";
+        return Err(ClientError::new(ErrorCode::KafkaStorageError, message));
+    }
+    let appended = shard.append(&batch, Acks::All).await?;
     Ok(appended.base_offset + records.len() as Offset - 1)
 }
 

@@ -21,6 +21,7 @@ use super::config::StorageConfig;
 use super::group::Chain;
 use super::leader_epochs::EpochEntry;
 use super::segment::OnFile;
+use crate::base::block::BLOCK_ALIGN;
 use crate::base::map::Map;
 use crate::base::turnstile::Turnstile;
 use crate::io::file::{self, File};
@@ -42,7 +43,7 @@ const FILE_HEADER_BYTES: usize = 2 * SLOT_BYTES;
 const RECORD_HEADER_BYTES: usize = 12;
 /// What each file keeps for the records that give space back: some hundred of them.
 const RESERVE_BYTES: u64 = 64 << 10;
-/// Space is reserved in steps of this.
+/// A file that grows has its space reserved in steps of this.
 const ALLOCATE_BYTES: u64 = 256 << 10;
 /// A file is rewritten when it is larger than this and four times what still counts in it.
 const REWRITE_BYTES_MIN: u64 = 16 << 20;
@@ -373,11 +374,6 @@ struct Written {
     sequence: u64,
 }
 
-/// The space that a file with `bytes` bytes is to have, the reserve among it.
-fn wanted_bytes(bytes: u64) -> u64 {
-    (bytes + RESERVE_BYTES).next_multiple_of(ALLOCATE_BYTES)
-}
-
 impl Written {
     /// Sees to it that the reserve is still there when `more` bytes have been appended. When it cannot be, only what frees
     /// space may go on: nothing has been written then.
@@ -386,10 +382,10 @@ impl Written {
         if bytes + RESERVE_BYTES <= self.allocated {
             return Ok(());
         }
-        let to = wanted_bytes(bytes);
+        let to = (bytes + RESERVE_BYTES).next_multiple_of(ALLOCATE_BYTES);
         match self.file.allocate(io, self.allocated, to - self.allocated).await {
             Ok(()) => self.allocated = to,
-            Err(error) if effect == Effect::Takes => return Err(error),
+            Err(error) if effect == Effect::Takes || bytes > self.allocated => return Err(error),
             Err(_) => {}
         }
         Ok(())
@@ -499,7 +495,8 @@ impl Checkpoint {
         let mode = OpenMode { write: true, create: true, truncate: true, ..OpenMode::default() };
         let file = File::open(&self.io, unnamed, mode).await?;
         let bytes = (FILE_HEADER_BYTES + content.len()) as u64;
-        let allocated = wanted_bytes(bytes);
+        // No more than it needs: it may be made on a disk that is full.
+        let allocated = (bytes + RESERVE_BYTES).next_multiple_of(BLOCK_ALIGN as u64);
         file.allocate(&self.io, 0, allocated).await?;
         let mut whole = encode_slot(0, bytes);
         whole.resize(SLOT_BYTES, 0);

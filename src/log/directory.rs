@@ -74,6 +74,8 @@ pub struct Directory {
     data: PathBuf,
     made: RefCell<BTreeSet<String>>,
     open: RefCell<BTreeMap<OpenKey, (File, u64)>>,
+    /// How often files were forgotten: one that was being opened meanwhile is not kept, or a removed one would hold its space.
+    forgotten: Cell<u64>,
     uses: Cell<u64>,
     open_max: usize,
 }
@@ -86,6 +88,7 @@ impl Directory {
             data: data.to_owned(),
             made: RefCell::default(),
             open: RefCell::default(),
+            forgotten: Cell::new(0),
             uses: Cell::new(0),
             open_max,
         }
@@ -133,8 +136,9 @@ impl Directory {
         }
         let mode =
             OpenMode { write: access == Access::Direct, direct: access == Access::Direct, ..OpenMode::default() };
+        let forgotten = self.forgotten.get();
         let file = File::open(&self.io, &self.path(name, base, Kind::Log), mode).await?;
-        Ok(self.keep((id, base, access), file))
+        Ok(if self.forgotten.get() == forgotten { self.keep((id, base, access), file) } else { file })
     }
 
     /// Opens a segment for writing, making it (and its directory) first if it does not exist; its name is durable.
@@ -175,6 +179,7 @@ impl Directory {
 
     /// Forgets the open files of a segment, before it is removed.
     pub fn forget(&self, id: PartitionId, base: Offset) {
+        self.forgotten.set(self.forgotten.get() + 1);
         let mut open = self.open.borrow_mut();
         for access in [Access::Direct, Access::Cached] {
             open.remove(&(id, base, access));
@@ -204,6 +209,7 @@ impl Directory {
     /// # Errors
     /// The kernel's.
     pub async fn remove_aside(&self, id: PartitionId) -> Result<()> {
+        self.forgotten.set(self.forgotten.get() + 1);
         self.open.borrow_mut().retain(|(open, ..), _| *open != id);
         let aside = self.data.join(name_aside(id));
         if file::stat(&self.io, &aside).await?.is_none() {

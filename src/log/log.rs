@@ -27,7 +27,7 @@ use super::tail::{Tail, TailBatch};
 use super::warm::Warm;
 use crate::base::block::{BLOCK_ALIGN, Pool, Slice, Use};
 use crate::base::oneshot;
-use crate::base::time::Duration;
+use crate::base::time::{Duration, Instant};
 use crate::io::Result;
 use crate::io::file::File;
 use crate::model::ids::PartitionId;
@@ -38,6 +38,8 @@ use crate::record::batches;
 /// Reservations of segment space grow with the segment, within these bounds in bytes.
 const RESERVE_BYTES_MIN: u32 = 1 << 20;
 const RESERVE_BYTES_MAX: u32 = 64 << 20;
+/// The pause after a reservation that failed.
+const RESERVE_RETRY: Duration = Duration::from_millis(250);
 /// How long a deletion of records waits for room in the journal, which write-back makes unless the disk is full to the last block.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -81,6 +83,8 @@ pub enum AppendError {
     Busy,
     /// The storage is offline, for this reason.
     Offline(String),
+    /// It can only go to its segment, for which the disk has no space.
+    Full,
     /// The machine has no memory left.
     Memory,
     /// The storage is being shut down.
@@ -174,6 +178,10 @@ pub(super) struct State {
     /// Producer snapshots (base offset, content) that are to be written beside their segments.
     pub snapshots: Vec<(Offset, Rc<[u8]>)>,
     pub reserving: bool,
+    /// The last reservation failed: not before this is the next one tried.
+    reserve_after: Option<Instant>,
+    /// A run was not written: the segment's file lacks what the tail has.
+    run_lost: bool,
     pub removed: bool,
     /// Segments that are no longer part of the log, whose files are still to be removed.
     pub doomed: Vec<Offset>,
@@ -411,6 +419,9 @@ impl State {
     /// Lets batches go from the front of the tail until at most `bytes_max` are held, as far as they may go: what stands at
     /// or above `durable_end` is perhaps still on its way to its segment, and with `write.caching` read before that.
     pub fn evict(&mut self, bytes_max: u64, durable_end: Offset) {
+        if self.run_lost {
+            return;
+        }
         let mut tail = std::mem::take(&mut self.tail);
         let (mut limit, mut excess) = (None, tail.held_bytes().saturating_sub(bytes_max));
         tail.evict(|batch| {
@@ -532,6 +543,8 @@ impl Log {
             capturing: false,
             snapshots: Vec::new(),
             reserving: false,
+            reserve_after: None,
+            run_lost: false,
             removed: false,
             doomed: Vec::new(),
             warm: Warm::default(),
@@ -624,7 +637,7 @@ impl Log {
         self.state.borrow().must_roll(header, bytes, self.context.io.wall_ms())
     }
 
-    /// Appends a validated batch: checks its checksum while copying it, and has `stamp` write into the copy what the
+    /// Appends a validated batch, which gives way to others as `precedence` says: checks its checksum while copying it, and has `stamp` write into the copy what the
     /// leader decides, given the offset of its first record. `snapshot` is asked for the producer snapshot when the batch
     /// begins a new segment. In the order of calls; returns when the batch is placed, not when it is durable.
     ///
@@ -633,13 +646,14 @@ impl Log {
     pub fn append(
         self: &Rc<Self>,
         batch: &[u8],
+        precedence: Precedence,
         stamp: impl FnOnce(&mut [u8], Offset),
         snapshot: impl FnOnce() -> Vec<u8>,
     ) -> std::result::Result<Placed, AppendError> {
         let header = *BatchHeader::read(batch).expect("it was validated");
         let bytes = batch.len() as u32;
         let rolls = self.rolls_before(&header, bytes);
-        let direct = self.make_room(batch.len(), rolls)?;
+        let direct = self.make_room(batch.len(), rolls, precedence)?;
         let journal = &self.context.journal;
         // The batch may still turn out to be damaged when it is copied. The log is announced then, and has begun a segment
         // if it was due, and both stand by themselves.
@@ -648,8 +662,7 @@ impl Log {
             self.roll(snapshot());
             if direct {
                 // The new segment has no space yet, and the batch can go nowhere else.
-                self.reserve_ahead(bytes, true);
-                return Err(AppendError::Busy);
+                return Err(self.awaited(bytes));
             }
         }
         let base_offset = self.end();
@@ -674,13 +687,18 @@ impl Log {
     }
 
     /// Whether an append of a batch of `bytes` has to wait for room.
-    pub fn is_full_for(self: &Rc<Self>, bytes: usize) -> bool {
-        self.make_room(bytes, false) == Err(AppendError::Busy)
+    pub fn is_full_for(self: &Rc<Self>, bytes: usize, precedence: Precedence) -> bool {
+        self.make_room(bytes, false, precedence) == Err(AppendError::Busy)
     }
 
     /// Makes sure that a batch of `bytes`, before which the log `rolls` or not, has room in the open group, and tells whether
     /// it goes to its segment directly.
-    fn make_room(self: &Rc<Self>, bytes: usize, rolls: bool) -> std::result::Result<bool, AppendError> {
+    fn make_room(
+        self: &Rc<Self>,
+        bytes: usize,
+        rolls: bool,
+        precedence: Precedence,
+    ) -> std::result::Result<bool, AppendError> {
         let (closed, removed) = (self.state.borrow().closed, self.state.borrow().removed);
         if removed {
             return Err(AppendError::Closed);
@@ -691,7 +709,6 @@ impl Log {
         self.context.journal.check_open()?;
         let direct = self.goes_direct(bytes as u32, rolls)?;
         let payload = if direct { 0 } else { bytes };
-        let precedence = self.state.borrow().settings.precedence;
         self.context.journal.make_room(payload + ENTRY_HEADER_BYTES + self.name.len(), precedence)?;
         Ok(direct)
     }
@@ -721,7 +738,7 @@ impl Log {
     /// [`AppendError`] when the storage takes no change, `Busy` when the journal had no room for five seconds; nothing was
     /// deleted then.
     pub async fn delete_before(self: &Rc<Self>, to: Offset) -> std::result::Result<(), AppendError> {
-        let deadline = self.context.io.now() + ROOM_WAIT_MAX;
+        let mut deadline = self.context.io.now() + ROOM_WAIT_MAX;
         loop {
             // Write-back relies on the segments it has seen.
             let busy = {
@@ -737,8 +754,11 @@ impl Log {
             };
             match room {
                 Ok(()) => break,
-                Err(StageError::Full) if self.context.io.now() < deadline => {
+                Err(StageError::Full) if busy || self.context.io.now() < deadline => {
                     self.context.io.sleep(Duration::from_millis(1)).await;
+                    if busy {
+                        deadline = self.context.io.now() + ROOM_WAIT_MAX;
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -802,10 +822,20 @@ impl Log {
         let (end, allocated) = (state.active().end.saturating_add(bytes), state.active().allocated);
         drop(state);
         let left = allocated.checked_sub(end);
-        if left.is_none_or(|left| left < reserve_bytes(end) / 2) {
-            self.reserve_ahead(bytes, must && left.is_none());
+        if must && left.is_none() {
+            return Err(self.awaited(bytes));
         }
-        if must && left.is_none() { Err(AppendError::Busy) } else { Ok(left.is_some()) }
+        if left.is_none_or(|left| left < reserve_bytes(end) / 2) {
+            self.reserve_ahead(bytes, false);
+        }
+        Ok(left.is_some())
+    }
+
+    /// Reserves space for a batch that needs it; what is to be said meanwhile.
+    fn awaited(self: &Rc<Self>, bytes: u32) -> AppendError {
+        let may_wait =
+            self.reserve_ahead(bytes, true) || self.state.borrow().settings.precedence != Precedence::Records;
+        if may_wait { AppendError::Busy } else { AppendError::Full }
     }
 
     fn stage_entry<E>(
@@ -883,9 +913,11 @@ impl Log {
         Some(sealed)
     }
 
-    /// The run at `at` of a segment is in its file, or will never be.
-    pub(super) fn run_finished(&self, segment: Offset, at: u32) {
-        let runs = &mut self.state.borrow_mut().runs_in_flight;
+    /// The run at `at` of a segment is in its file, or it was `lost` and will never be.
+    pub(super) fn run_finished(&self, segment: Offset, at: u32, lost: bool) {
+        let state = &mut *self.state.borrow_mut();
+        state.run_lost |= lost;
+        let runs = &mut state.runs_in_flight;
         let found = runs.iter().position(|run| *run == (segment, at));
         runs.swap_remove(found.expect("each run finishes once"));
         self.wake_quiet();
@@ -934,24 +966,25 @@ impl Log {
 
     /// Reserves space behind the active segment's end, in a task of its own: until it is there, appends go through the
     /// journal, or wait if they `must` not.
-    fn reserve_ahead(self: &Rc<Self>, bytes: u32, must: bool) {
+    /// Tells whether the space may come: the disk is not known to lack it.
+    fn reserve_ahead(self: &Rc<Self>, bytes: u32, must: bool) -> bool {
         let mut state = self.state.borrow_mut();
-        if state.reserving {
-            return;
+        if state.reserving || state.reserve_after.is_some_and(|after| self.context.io.now() < after) {
+            return true;
         }
         let (segment, end, allocated) = (state.active().base, state.active().end, state.active().allocated);
-        let from = block_floor(allocated);
+        let from = block_floor(allocated.max(end));
         let least = end.saturating_add(bytes);
         let ahead = reserve_bytes(end).max(bytes.saturating_mul(2));
         let wanted = end.saturating_add(ahead).min(state.settings.segment_bytes.max(least));
         if wanted <= allocated {
-            return;
+            return true;
         }
         let reserve = match state.settings.precedence {
             Precedence::Records => self.context.config.disk_reserve_bytes,
             Precedence::Coordination | Precedence::Deletion => 0,
         };
-        let Some((to, taken)) = self.may_reserve(reserve, from, [wanted, least], must) else { return };
+        let Some((to, taken)) = self.may_reserve(reserve, from, [wanted, least], must) else { return false };
         state.reserving = true;
         drop(state);
         let log = Rc::clone(self);
@@ -960,6 +993,7 @@ impl Log {
             log.context.reserved(taken);
             let mut state = log.state.borrow_mut();
             state.reserving = false;
+            state.reserve_after = done.is_err().then(|| log.context.io.now() + RESERVE_RETRY);
             match done {
                 Ok(()) if state.active().base == segment => state.active_mut().allocated = to,
                 Ok(()) => {}
@@ -971,6 +1005,7 @@ impl Log {
             drop(state);
             log.wake_quiet();
         });
+        true
     }
 
     /// Up to where space may be reserved, of what is `wanted` and of the `least`, and how many bytes that takes. A batch that

@@ -135,7 +135,7 @@ impl SealedRun {
     /// Writes the whole blocks to the segment, durably.
     pub(super) async fn write(self, io: &Handle) -> Result<()> {
         let result = if self.bytes.is_empty() { Ok(()) } else { self.write_blocks(io).await };
-        self.log.run_finished(self.entry.segment, self.at);
+        self.log.run_finished(self.entry.segment, self.at, result.is_err());
         result
     }
 

@@ -189,12 +189,16 @@ async fn complete(
     };
     match append(context, checkpoint, &pending, Effect::Takes).await {
         Err(error) if error.kind() == ErrorKind::StorageFull => {
-            let (freeing, rest) = pending.into_iter().partition(|one: &Pending| !one.captured.doomed.is_empty());
+            let frees = |one: &Pending| !one.captured.doomed.is_empty();
+            let (freeing, rest): (Vec<_>, Vec<_>) = pending.into_iter().partition(frees);
             give_up(context, rest);
             note(error);
-            match append(context, checkpoint, &freeing, Effect::Frees).await {
-                Err(_) => give_up(context, freeing),
-                Ok(()) => go_on(context, freeing, thoroughness).await,
+            // One after the other: what the files of one held is there for the records of the next.
+            for one in freeing.into_iter().map(|one| vec![one]) {
+                match append(context, checkpoint, &one, Effect::Frees).await {
+                    Err(_) => give_up(context, one),
+                    Ok(()) => go_on(context, one, thoroughness).await,
+                }
             }
         }
         Err(error) => {

@@ -145,9 +145,17 @@ impl ParkedQueue {
         self.queue.push_back(parked);
     }
 
-    /// Bytes of the one whose turn it is.
-    fn next_bytes(&self) -> Option<usize> {
-        self.queue.front().map(|next| next.work.bytes())
+    /// The one whose turn it is.
+    fn next(&self) -> Option<&Work> {
+        self.queue.front().map(|next| &next.work)
+    }
+
+    /// Takes out the batches; markers stay.
+    fn take_batches(&mut self) -> VecDeque<Parked> {
+        let (batches, markers) = self.queue.drain(..).partition(|one| matches!(one.work, Work::Batch { .. }));
+        self.queue = markers;
+        self.bytes = self.queue.iter().map(|one| one.work.bytes()).sum();
+        batches
     }
 
     fn pop(&mut self) -> Option<Parked> {
@@ -182,6 +190,9 @@ impl Shard {
         let parked = self.is_parked();
         if !parked && let Some(append) = self.try_append(batch, acks, appender) {
             return append;
+        }
+        if self.gives_way() {
+            return Append::refused(disk_full());
         }
         self.park(Work::Batch { batch: batch.to_vec(), acks, appender })
     }
@@ -236,11 +247,13 @@ impl Shard {
         }
         let epoch = self.leader_epoch();
         let stamp = |copy: &mut [u8], base_offset: Offset| checked.stamp(copy, base_offset, epoch);
-        let placed = match self.log().append(batch, stamp, || snapshot::encode(&self.producers().borrow())) {
-            Ok(placed) => placed,
-            Err(AppendError::Busy) => return Ok(None),
-            Err(error) => return Err(refusal(error)),
-        };
+        let placed =
+            match self.log().append(batch, settings.precedence, stamp, || snapshot::encode(&self.producers().borrow()))
+            {
+                Ok(placed) => placed,
+                Err(AppendError::Busy) => return Ok(None),
+                Err(error) => return Err(refusal(error)),
+            };
         if facts.has_producer() {
             self.note_batch(&facts, placed.base_offset, checked.max_timestamp);
         }
@@ -305,6 +318,27 @@ impl Shard {
         Append::Parked(receiver)
     }
 
+    /// Bytes and precedence of what is parked first. A marker ends what clients wait for, so it goes before their records;
+    /// batches behind it are refused on a full disk as those before it are.
+    fn next_parked(&self) -> Option<(usize, Precedence)> {
+        if self.gives_way() {
+            let batches = self.parked().borrow_mut().take_batches();
+            batches.into_iter().for_each(|one| one.placed.send(Append::refused(disk_full())));
+        }
+        let parked = self.parked().borrow();
+        let next = parked.next()?;
+        let precedence = match next {
+            Work::Batch { .. } => self.settings().precedence,
+            Work::Marker { .. } => Precedence::Coordination,
+        };
+        Some((next.bytes(), precedence))
+    }
+
+    /// Whether so little space is left that only what goes before `precedence` may have it.
+    pub fn leaves_room(&self, bytes: usize, precedence: Precedence) -> bool {
+        self.storage().low_on_space() && self.log().is_full_for(bytes, precedence)
+    }
+
     /// Whether appends are refused because the disk is full up to its reserve.
     fn gives_way(&self) -> bool {
         self.storage().low_on_space() && self.settings().precedence == Precedence::Records
@@ -314,10 +348,10 @@ impl Shard {
     async fn unpark(self: Rc<Self>) {
         self.io().sleep(PARKED_RETRY).await;
         loop {
-            let Some(bytes) = self.parked().borrow().next_bytes() else { break };
+            let Some((bytes, precedence)) = self.next_parked() else { break };
             // Room is looked for before the batch is judged: while there is none, that is all a try costs. On a full disk
             // there will be none.
-            if self.log().is_full_for(bytes) && !self.gives_way() {
+            if self.log().is_full_for(bytes, precedence) && (precedence != Precedence::Records || !self.gives_way()) {
                 self.io().sleep(PARKED_RETRY).await;
                 continue;
             }
@@ -350,7 +384,7 @@ fn larger_than_a_segment(bytes: usize, segment_bytes: u32) -> ClientError {
     ClientError::new(ErrorCode::RecordListTooLarge, message)
 }
 
-fn disk_full() -> ClientError {
+pub(super) fn disk_full() -> ClientError {
     ClientError::new(
         ErrorCode::KafkaStorageError,
         "the disk is full up to its reserve: delete topics or records, or add space; produce goes on by itself then",
@@ -373,6 +407,7 @@ pub(super) fn refusal(error: AppendError) -> ClientError {
             let message = "the journal has no room, and the disk none to make some: free space, then try again";
             ClientError::new(ErrorCode::KafkaStorageError, message)
         }
+        AppendError::Full => disk_full(),
         AppendError::Memory => {
             ClientError::new(ErrorCode::KafkaStorageError, "the broker has no memory left: try again")
         }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::append::{Acks, Append, Appender, Work};
 use super::shard::Shard;
 use crate::base::oneshot;
-use crate::log::AppendError;
+use crate::log::{AppendError, Precedence};
 use crate::model::error_code::{ClientError, ErrorCode};
 use crate::model::ids::{NO_SEQUENCE, PartitionId, ProducerEpoch, ProducerId};
 use crate::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
@@ -90,6 +90,10 @@ impl Shard {
         }
         let mut state = self.transactions().borrow_mut();
         if state.waiting_bytes + batch.len() > UNVERIFIED_BYTES_MAX && state.waiting_bytes > 0 {
+            return (Append::refused(too_many_unverified()), None);
+        }
+        if under_way.is_some_and(|guard| !state.waiting.contains_key(&guard)) {
+            // A coordinator of this broker asks for its own sake, and would not tell.
             return (Append::refused(too_many_unverified()), None);
         }
         let begun = under_way.map(|guard| (guard, false));
@@ -215,7 +219,10 @@ impl Shard {
             set_base_offset(copy, base_offset);
             set_partition_leader_epoch(copy, epoch);
         };
-        let placed = match self.log().append(&batch, stamp, || snapshot::encode(&self.producers().borrow())) {
+        let placed = match self
+            .log()
+            .append(&batch, Precedence::Coordination, stamp, || snapshot::encode(&self.producers().borrow()))
+        {
             Ok(placed) => placed,
             Err(AppendError::Busy) => return None,
             Err(error) => return Some(Append::refused(super::append::refusal(error))),

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::init_producer_id::client_of;
 use super::offset_commit::caller;
+use crate::base::oneshot;
 use crate::broker::broker::Broker;
 use crate::broker::coordinate;
 use crate::broker::dispatch::{Origin, Request};
@@ -104,7 +105,11 @@ async fn commit(origin: &Origin, request: TxnOffsetCommitRequest) -> Result<TxnO
     let partition = coordinate::partition(broker, OFFSETS_TOPIC, &request.group_id.0)?;
     let question = TxnOffsetQuestion { partition, caller: caller(origin), request };
     let reply = if broker.hosts(partition) {
-        answer_here(broker, question).await
+        // As elsewhere it goes on when the client is gone: a guard of its transaction must not stay behind.
+        let (sender, receiver) = oneshot::channel();
+        let here = Rc::clone(broker);
+        broker.io.spawn(async move { sender.send(answer_here(&here, question).await) });
+        receiver.await.unwrap_or_else(|| Err(ClientError::new(ErrorCode::NotCoordinator, "the broker stops")))
     } else {
         match broker.ask(broker.host(partition), Ask::TxnOffsetCommit(Box::new(question))).await {
             Answer::Group(reply) => *reply,
