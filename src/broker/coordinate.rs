@@ -227,10 +227,10 @@ pub async fn ask_groups<A>(
     answers.into_iter().map(|answer| answer.expect("each group was refused or asked about")).collect()
 }
 
-/// What every coordinator of groups answers.
+/// What every coordinator of groups answers; one whose partition is not in service, as after its storage failed, has none.
 ///
 /// # Errors
-/// The first reason why one does not.
+/// The first reason why another one does not.
 pub async fn ask_all_groups(
     broker: &Rc<Broker>,
     input: impl Fn() -> group::machine::Input,
@@ -241,33 +241,39 @@ pub async fn ask_all_groups(
     let asked: Vec<_> = partitions.map(|partition| group_of_partition(broker, partition, input())).collect();
     let mut replies = Vec::with_capacity(asked.len());
     for waiting in asked {
-        replies.push(waiting.await?);
+        match waiting.await {
+            Ok(reply) => replies.push(reply),
+            Err(error) if error.code == ErrorCode::NotCoordinator => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(replies)
 }
 
-/// The transactional ids that pass `filter`, of every coordinator of transactions of this broker.
+/// The transactional ids that pass `filter`, of every coordinator of transactions of this broker; and why one did not answer
+/// whose partition is not in service, as after its storage failed.
 ///
 /// # Errors
-/// The first reason why one does not answer.
+/// The first reason why another one does not answer.
 pub async fn list_transactions(
     broker: &Rc<Broker>,
     filter: &transaction::describe::Filter,
-) -> Result<Vec<transaction::describe::Listed>, ClientError> {
+) -> Result<(Vec<transaction::describe::Listed>, Option<ClientError>), ClientError> {
     let image = broker.image();
-    let Some(topic) = image.topic(TRANSACTIONS_TOPIC) else { return Ok(Vec::new()) };
+    let Some(topic) = image.topic(TRANSACTIONS_TOPIC) else { return Ok((Vec::new(), None)) };
     let led = topic.partitions.iter().filter(|one| one.leader == broker.config.node_id);
     // All are asked before any answer is awaited.
     let asked: Vec<_> = led
         .map(|one| transaction_of_partition(broker, one.partition, transaction::machine::Input::List(filter.clone())))
         .collect();
-    let mut all = Vec::new();
+    let (mut all, mut absent) = (Vec::new(), None);
     for asked in asked {
-        match asked.await? {
-            transaction::machine::Reply::Listed(listed) => all.extend(listed),
-            transaction::machine::Reply::Refused(error) => return Err(error),
-            _ => unreachable!("each request has its own reply"),
+        match asked.await {
+            Ok(transaction::machine::Reply::Listed(listed)) => all.extend(listed),
+            Err(error) if error.code == ErrorCode::NotCoordinator => absent = Some(error),
+            Ok(transaction::machine::Reply::Refused(error)) | Err(error) => return Err(error),
+            Ok(_) => unreachable!("each request has its own reply"),
         }
     }
-    Ok(all)
+    Ok((all, absent))
 }

@@ -224,8 +224,10 @@ async fn transaction_of(
     producer: &ProducerDescription,
 ) -> Result<Option<(String, Seen)>, ClientError> {
     let filter = Filter { producer_ids: vec![producer.producer_id], longer_than_ms: -1, ..Filter::default() };
-    let Some(listed) = coordinate::list_transactions(broker, &filter).await?.into_iter().next() else {
-        return Ok(None);
+    let (listed, absent) = coordinate::list_transactions(broker, &filter).await?;
+    let Some(listed) = listed.into_iter().next() else {
+        // The one that is not there may know it.
+        return absent.map_or(Ok(None), Err);
     };
     let id = listed.transactional_id;
     match coordinate::transaction(broker, &id, Input::Describe(vec![id.clone()])).await? {

@@ -177,6 +177,10 @@ impl<M: Machine> Coordinator<M> {
                 let message = format!("{} is being loaded: try again", self.name);
                 Err(ClientError::new(ErrorCode::CoordinatorLoadInProgress, message))
             }
+            Stage::Loading(Some(reason)) if self.shard.storage_failure().is_some() => {
+                let message = format!("{} ended with its storage ({reason}): see the broker's log", self.name);
+                Err(ClientError::new(ErrorCode::NotCoordinator, message))
+            }
             Stage::Loading(Some(reason)) => {
                 let message = format!("{} is not available ({reason}): see the broker's log", self.name);
                 Err(ClientError::new(ErrorCode::CoordinatorNotAvailable, message))

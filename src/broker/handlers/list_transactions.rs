@@ -44,7 +44,7 @@ pub async fn handle(request: Request) -> Outcome {
 
 async fn list(origin: &Origin, filter: &Filter, pattern: Option<&str>) -> Result<Vec<Listed>, ClientError> {
     let pattern = pattern.map(regex).transpose()?;
-    let mut all = coordinate::list_transactions(&origin.broker, filter).await?;
+    let (mut all, _) = coordinate::list_transactions(&origin.broker, filter).await?;
     all.retain(|one| pattern.as_ref().is_none_or(|pattern| pattern.is_match(&one.transactional_id)));
     Ok(all)
 }

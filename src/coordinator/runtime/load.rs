@@ -47,7 +47,9 @@ impl<M: Machine> Coordinator<M> {
             let read = self.shard.read(from, READ_BYTES, true, Isolation::ReadUncommitted, NO_LEADER_EPOCH).await;
             let start = self.shard.offsets().log_start;
             if start > from {
-                // Old records were deleted under the reader: the snapshot that replaces them is still to come.
+                // Old records were deleted under the reader: the snapshot that replaces them is still to come, and what ends
+                // some of those read so far may be among them.
+                replay.loaded = Loaded { machine: (self.make)(&self.image.borrow()), bytes: 0, records: 0, unknown: 0 };
                 from = start;
                 continue;
             }

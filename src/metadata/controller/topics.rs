@@ -1,6 +1,7 @@
 //! Creating and deleting topics, and adding partitions to them.
 
 use super::configs::{differences, validate_topic_configs};
+use super::internal_topics::is_internal;
 use super::names::{CLUSTER_METADATA_TOPIC, colliding_topic, validate_topic_name};
 use super::placement::Placer;
 use super::{Context, Decision, PARTITIONS_PER_REQUEST_MAX};
@@ -354,6 +355,13 @@ impl<'a> Creation<'a> {
 
     fn create_partitions(&mut self, request: &NewPartitions) -> Result<(), ClientError> {
         let topic = self.context.image.topic(&request.topic).ok_or_else(unknown_topic_or_partition)?;
+        if is_internal(&topic.name) {
+            let message = format!(
+                "Groups and transactional ids find their place in '{}' by the number of its partitions, which therefore stays.",
+                topic.name
+            );
+            return Err(error(ErrorCode::InvalidPartitions, message));
+        }
         let (first, additional) = (topic.partition_count(), added_partitions(topic, request)?);
         if self.records.len() + additional > PARTITIONS_PER_REQUEST_MAX {
             return Err(excessive_partitions());

@@ -176,7 +176,10 @@ pub fn check_generation(member: &ConsumerMember, generation: i32) -> Result<(), 
 /// Whether a member of the classic protocol has to join anew to catch up.
 pub fn has_to_join(group: &ConsumerGroup, member: &ConsumerMember) -> bool {
     let held = &member.held;
-    held.epoch < group.target_epoch.epoch
+    // Only who uses the newer protocol has a new target computed by and by; without such members these see to it.
+    let by_heartbeat = group.members.values().any(|one| !one.is_classic() && one.held.epoch >= 0);
+    let newest = if by_heartbeat { group.target_epoch.epoch } else { group.epoch };
+    held.epoch < newest
         || held.state == MemberState::UnrevokedPartitions
         || (held.state == MemberState::UnreleasedPartitions && !group.waits_for_others(member))
 }

@@ -203,6 +203,10 @@ pub fn static_by<'a>(
     }
     let is_released = existing.held.epoch == LEAVE_STATIC_EPOCH;
     if !is_classic && !existing.is_classic() && !is_released {
+        if &*existing.id == member_id {
+            // Itself, which never heard that it had joined (KAFKA-19233 for static members).
+            return Ok(Plan::new(group, existing.clone()));
+        }
         let message = format!(
             "Static member {member_id} with instance id {instance_id} cannot join the group because the instance id is owned by {} member.",
             existing.id

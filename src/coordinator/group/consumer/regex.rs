@@ -36,9 +36,29 @@ pub fn compile(expression: &str) -> Result<Regex, ClientError> {
         builder.size_limit(COMPILED_BYTES_MAX).dfa_size_limit(COMPILED_BYTES_MAX).nest_limit(NESTING_MAX);
         builder.build().map_err(|error| refused(&last_line(&error.to_string())))
     };
+    let expression = &unquoted(expression);
     // By itself first, so that nothing in it can close the group that is put around it.
     build(expression)?;
     build(&format!(r"\A(?:{expression})\z"))
+}
+
+/// The expression with `\Q...\E`, which RE2 knows and this parser does not, as what it stands for.
+fn unquoted(expression: &str) -> String {
+    let (mut unquoted, mut rest) = (String::with_capacity(expression.len()), expression);
+    while let Some(at) = rest.find('\\') {
+        unquoted.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(quoted) = rest.strip_prefix("\\Q") {
+            let (literal, behind) = quoted.split_once("\\E").unwrap_or((quoted, ""));
+            unquoted.push_str(&::regex::escape(literal));
+            rest = behind;
+        } else {
+            let escape = rest.chars().take(2).map(char::len_utf8).sum();
+            unquoted.push_str(&rest[..escape]);
+            rest = &rest[escape..];
+        }
+    }
+    unquoted + rest
 }
 
 /// The parser shows the place over several lines and says what is wrong in the last one.

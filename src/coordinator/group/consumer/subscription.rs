@@ -38,20 +38,25 @@ impl Plan<'_> {
         }
         let names_changed = before.is_some_and(|before| before.told.topics != self.member.told.topics);
         let regex_changed = before.and_then(|before| before.regex()) != self.member.regex();
+        let assignor_changed = before.is_some_and(|before| before.told.assignor != self.member.told.assignor);
         let matches_changed = self.update_regexes(situation, regex_changed)?;
         let changed = names_changed || (regex_changed && !is_new);
-        if !(is_new || changed || matches_changed || self.group.topics_may_have_changed) {
+        let has_to = is_new || changed || matches_changed || assignor_changed;
+        if !(has_to || self.group.topics_may_have_changed) {
             return Ok(SubscriptionChange { changed, is_new });
         }
         let topics = self.subscribed_topics();
         let hash = topic_hash::of_topics(situation.image, topics.into_iter());
         let topics_changed = hash != self.group.metadata_hash;
-        if is_new || changed || matches_changed || topics_changed {
+        if has_to || topics_changed {
             let told = &self.member.told;
             let by_member = |what: &str| Cause::of_member(what, &self.member.id, &told.client_id, &told.client_host);
             self.cause = Some(match (is_new, changed) {
                 (true, _) => by_member(reason),
                 (false, true) => by_member(&format!("member {} changed its subscription", self.member.id)),
+                (false, false) if assignor_changed => {
+                    by_member(&format!("member {} prefers another assignor", self.member.id))
+                }
                 (false, false) => Cause::of_group("topics that the group subscribes to changed"),
             });
             self.raise_epoch(hash);

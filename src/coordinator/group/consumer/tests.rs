@@ -262,6 +262,8 @@ fn a_static_member_leaves_for_a_while_and_comes_back_to_what_it_had() {
     let held = members[0].held.clone();
     let taken = broker.consume(&with_instance(joining("c", &["orders"])));
     assert_eq!(code(&taken), ErrorCode::UnreleasedInstanceId);
+    let again = broker.enter(&with_instance(joining("a", &["orders"])));
+    assert_eq!((&again.held, again.epoch), (&held, members[0].epoch), "it had not heard of its joining");
     let fenced = broker.consume(&with_instance(staying("x", members[0].epoch)));
     assert_eq!(code(&fenced), ErrorCode::FencedInstanceId);
     let left = broker.consume(&with_instance(staying("a", -2)));
@@ -381,6 +383,30 @@ fn the_assignor_that_most_ask_for_is_used() {
     broker.settles(&mut members);
     let ranges: Vec<Vec<i32>> = members.iter().map(|member| member.held[&orders()].iter().copied().collect()).collect();
     assert_eq!(ranges, [[0, 1], [2, 3], [4, 5]]);
+}
+
+#[test]
+fn another_assignor_takes_effect_although_nobody_joins_or_leaves() {
+    let mut broker = Fixture::new();
+    let by = |request: ConsumerGroupHeartbeatRequest, assignor: &str| {
+        request.with_instance_id(Some(text("one"))).with_server_assignor(Some(text(assignor)))
+    };
+    let mut member = broker.enter(&by(joining("a", &["orders"]), "uniform"));
+    let epoch = member.epoch;
+    broker.consume(&by(staying("a", -2), "uniform"));
+    member = broker.enter(&by(joining("b", &["orders"]), "range"));
+    broker.settles(std::slice::from_mut(&mut member));
+    assert_eq!((member.epoch, member.count()), (epoch + 1, 6));
+}
+
+#[test]
+fn quoted_parts_of_an_expression_stand_for_themselves() {
+    let matches = |expression: &str, name: &str| regex::compile(expression).unwrap().is_match(name);
+    assert!(matches(r"\Qmy.topic\E.*", "my.topic-1") && !matches(r"\Qmy.topic\E.*", "my-topic-1"));
+    assert!(matches(r"a\Q.b", "a.b") && !matches(r"a\Q.b", "axb"), "to the end where nothing closes it");
+    assert!(matches(r"a\\Qb", r"a\Qb"), "an escaped backslash begins nothing");
+    assert!(matches(r"\Q\Ea", "a") && matches(r"\d\.é\Qé\E", "1.éé"));
+    assert!(regex::compile("a\\").is_err());
 }
 
 #[test]

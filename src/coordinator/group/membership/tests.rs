@@ -172,10 +172,18 @@ fn the_policy_may_forbid_either_way() {
     let mut broker = Fixture::with(settings(MigrationPolicy { upgrade: true, downgrade: false }));
     let old = broker.one_classic();
     broker.consume(&joining("new", &["orders"]));
-    broker.consume(&staying("new", -1));
-    assert!(!broker.is_classic());
     let to = broker.join(&Joins { member: &old, ..Joins::default() });
     assert_eq!(broker.joined(to).error_code, 0);
+    assert_eq!(broker.held_by_classic(&old, 2), Ok(3));
+    assert_eq!(broker.beat(&old, 2), 0);
+    broker.consume(&staying("new", -1));
+    assert!(!broker.is_classic());
+    assert_eq!(broker.beat(&old, 2), ErrorCode::RebalanceInProgress.code(), "nobody else sees to what is free");
+    broker.pass_ms(1500);
+    let to = broker.join(&Joins { member: &old, ..Joins::default() });
+    let joined = broker.joined(to);
+    assert_eq!((joined.error_code, joined.generation_id), (0, 3));
+    assert_eq!(broker.held_by_classic(&old, 3), Ok(6));
 
     let mut broker = Fixture::with(settings(MigrationPolicy { upgrade: false, downgrade: false }));
     broker.consume(&joining("new", &["orders"]));

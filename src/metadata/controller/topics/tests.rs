@@ -308,6 +308,16 @@ fn topics_get_more_partitions_and_never_fewer() {
 }
 
 #[test]
+fn topics_whose_partitions_are_found_by_their_number_keep_it() {
+    let mut cluster = Cluster::new(1);
+    for name in ["__consumer_offsets", "__transaction_state"] {
+        created(&mut cluster, topic(name, 2, 1));
+        let refused = grow(&mut cluster, name, 3, None);
+        assert!(refused.starts_with("INVALID_PARTITIONS: Groups and transactional ids find their place"), "{refused}");
+    }
+}
+
+#[test]
 fn partitions_of_a_topic_named_twice_are_refused_once() {
     let mut cluster = Cluster::new(1);
     created(&mut cluster, topic("a", 1, 1));
