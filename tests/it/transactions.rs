@@ -397,6 +397,7 @@ fn the_record_of_the_greatest_time_is_one_that_can_be_read() {
         assert_eq!(greatest(Isolation::ReadUncommitted).await, 1);
         assert_eq!(greatest(Isolation::ReadCommitted).await, -1, "it is in an open transaction, as in Kafka");
         let facts = MarkerFacts { producer_id: 7, producer_epoch: 0, coordinator_epoch: 0, transaction_version: 0 };
+        io.sleep(Duration::from_millis(10)).await;
         shard.append_marker(facts, Outcome::Commit).await.expect("a marker");
         assert_eq!(greatest(Isolation::ReadCommitted).await, 2, "the marker, which was written last");
     });

@@ -325,7 +325,8 @@ fn a_disk_too_small_for_the_journals_is_said_at_the_start() {
 fn a_start_waits_for_writes_that_a_killed_broker_left_with_the_disk() {
     let slow = Image::new(2 * IMAGE_MIB);
     let image = slow.inner(IMAGE_MIB);
-    let (broker, mut first, _) = start(&image);
+    // Dropped after the disk has thawed, whatever happens.
+    let (mut killed, mut first, _) = start(&image);
     for _ in 0..20 {
         first.produce().unwrap();
     }
@@ -333,10 +334,12 @@ fn a_start_waits_for_writes_that_a_killed_broker_left_with_the_disk() {
     let (name, bytes) = first.batch();
     first.client.send(11, &produce_request(-1, &[(FIRST.topic, FIRST.partition, bytes)]));
     pause(Duration::from_millis(300));
-    broker.kill();
+    // Threads of it may be held in the kernel by the disk, so it has ended only when that goes on.
+    killed.signal("KILL");
     let mut broker = Broker::spawn(&image.data(), &FLAGS);
     broker.wait_for_line("still on their way");
     drop(frozen);
+    killed.wait();
     broker.await_serving();
     first.client = Client::connect(broker.address);
     first.verify();
