@@ -204,6 +204,8 @@ impl Drop for UringBackend {
         self.slots.end_streams();
         for _ in 0..DRAIN_STEPS {
             if self.slots.in_flight() == 0 {
+                // What it holds goes now, and not when the kernel gets to the ring. Mostly there is nothing.
+                let _ = self.ring.submitter().unregister_files();
                 return;
             }
             self.enter(Wait::Until(system::monotonic() + DRAIN_STEP));

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::scratch;
 
@@ -74,7 +75,16 @@ impl Image {
 
     /// What an operator does then: unmount, repair, mount.
     pub fn repair(&self) {
-        run("umount", &[self.mount_point().to_str().unwrap()]);
+        // The rings of a broker that has ended let go of its files a moment later.
+        let mount_point = self.mount_point();
+        let unmount = || Command::new("umount").arg(&mount_point).output().is_ok_and(|done| done.status.success());
+        assert!(
+            (0..500).any(|_| unmount() || {
+                std::thread::sleep(Duration::from_millis(10));
+                false
+            }),
+            "it stays busy"
+        );
         let repaired = Command::new("e2fsck").args(["-fy", self.file().to_str().unwrap()]).output().unwrap();
         let code = repaired.status.code();
         assert!(code.is_some_and(|code| code <= 1), "e2fsck: {code:?} {}", String::from_utf8_lossy(&repaired.stdout));

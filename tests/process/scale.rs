@@ -140,8 +140,9 @@ fn a_start_with_four_gib_of_data_takes_less_than_two_seconds() {
 /// A few requests of a client that waits for each answer are enough to fill the coordinators' partitions.
 const GROUPS: usize = 10_000;
 const TRANSACTIONAL_IDS: usize = 1_000;
-/// Memory of a group with one committed offset, or of a transactional id, in bytes: a kilobyte and what allocators round up.
-const GROUP_MAX: u64 = 2 << 10;
+/// Memory of a group with one committed offset, or of a transactional id, in bytes: two kilobytes, and what the process's
+/// resident memory is blurred by.
+const GROUP_MAX: u64 = 2560;
 const AT_A_TIME: usize = 100;
 
 /// Sends requests, some at a time, again where the coordinator is not ready.
