@@ -347,8 +347,7 @@ impl Shard {
     /// Places the parked appends in their order as soon as there is room.
     async fn unpark(self: Rc<Self>) {
         self.io().sleep(PARKED_RETRY).await;
-        loop {
-            let Some((bytes, precedence)) = self.next_parked() else { break };
+        while let Some((bytes, precedence)) = self.next_parked() {
             // Room is looked for before the batch is judged: while there is none, that is all a try costs. On a full disk
             // there will be none.
             if self.log().is_full_for(bytes, precedence) && (precedence != Precedence::Records || !self.gives_way()) {
