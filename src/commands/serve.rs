@@ -63,6 +63,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
 
 /// Takes the data directory for this process, until the file is closed and the last write of its rings has ended: a broker
 /// that was killed may have left writes with the disk, and they must not arrive when the next one has looked.
+#[allow(clippy::disallowed_methods, reason = "no reactor runs yet, and the lock is the machine's")]
 fn lock(directory: &Path) -> Result<File, String> {
     let path = directory.join(LOCK_FILE);
     let told = |error: std::io::Error| format!("{}: {error}", path.display());

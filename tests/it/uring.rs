@@ -131,6 +131,7 @@ conformance!(Uring);
 
 /// So a start that takes the lock of its data directory sees all that earlier rings wrote.
 #[test]
+#[allow(clippy::disallowed_methods, reason = "the kernel is waited for, on no reactor")]
 fn a_lock_is_held_until_the_ring_is_gone() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("lock");
