@@ -175,7 +175,7 @@ impl Worker {
 async fn complete(
     context: &Rc<Context>,
     checkpoint: &Rc<Checkpoint>,
-    pending: Vec<Pending>,
+    mut pending: Vec<Pending>,
     (failure, thoroughness): (&Rc<RefCell<Option<Error>>>, Thoroughness),
 ) {
     if pending.is_empty() {
@@ -187,15 +187,15 @@ async fn complete(
         }
         failure.borrow_mut().get_or_insert(error);
     };
-    match append(context, checkpoint, &pending, Effect::Takes).await {
+    match append(context, checkpoint, &mut pending, Effect::Takes).await {
         Err(error) if error.kind() == ErrorKind::StorageFull => {
             let frees = |one: &Pending| !one.captured.doomed.is_empty();
             let (freeing, rest): (Vec<_>, Vec<_>) = pending.into_iter().partition(frees);
             give_up(context, rest);
             note(error);
             // One after the other: what the files of one held is there for the records of the next.
-            for one in freeing.into_iter().map(|one| vec![one]) {
-                match append(context, checkpoint, &one, Effect::Frees).await {
+            for mut one in freeing.into_iter().map(|one| vec![one]) {
+                match append(context, checkpoint, &mut one, Effect::Frees).await {
                     Err(_) => give_up(context, one),
                     Ok(()) => go_on(context, one, thoroughness).await,
                 }
@@ -209,13 +209,17 @@ async fn complete(
     }
 }
 
-async fn append(context: &Context, checkpoint: &Checkpoint, pending: &[Pending], effect: Effect) -> Result<()> {
-    if pending.is_empty() {
-        return Ok(());
-    }
-    let records: Vec<_> = pending.iter().map(|one| (one.log.id(), one.record.as_slice())).collect();
+/// Appends the records of `pending` to the checkpoint. They are given up there and then, before anything that stays is allocated
+/// among them; when they could not be appended, their logs have them still.
+async fn append(context: &Context, checkpoint: &Checkpoint, pending: &mut [Pending], effect: Effect) -> Result<()> {
+    let records: Vec<_> = pending.iter_mut().map(|one| (one.log.id(), std::mem::take(&mut one.record))).collect();
     context.counters.borrow_mut().checkpoint_records += records.len() as u64;
-    checkpoint.append(&records, effect).await
+    let slices: Vec<_> = records.iter().map(|(id, record)| (*id, record.as_slice())).collect();
+    let result = checkpoint.append(&slices, effect).await;
+    if result.is_err() {
+        pending.iter_mut().zip(records).for_each(|(one, (_, record))| one.record = record);
+    }
+    result
 }
 
 /// The records of these logs are not in the checkpoint: they come again.
