@@ -428,7 +428,7 @@ impl Checkpoint {
 
     /// Appends records; when it returns they count. Calls take turns: write-back appends, and so does each removal of a
     /// log.
-    pub async fn append(&self, records: &[(PartitionId, &[u8])], effect: Effect) -> Result<()> {
+    pub async fn append(&self, records: &[(PartitionId, Vec<u8>)], effect: Effect) -> Result<()> {
         let _alone = self.turn.enter().await;
         let current = self.written.borrow().clone();
         let live: u64 = self.live.borrow().values().map(|(_, bytes)| u64::from(*bytes)).sum();
@@ -444,7 +444,7 @@ impl Checkpoint {
         }
     }
 
-    async fn append_to(&self, mut to: Written, records: &[(PartitionId, &[u8])], effect: Effect) -> Result<()> {
+    async fn append_to(&self, mut to: Written, records: &[(PartitionId, Vec<u8>)], effect: Effect) -> Result<()> {
         let (content, places) = joined(records, Vec::new(), Vec::new());
         to.make_room(&self.io, content.len() as u64, effect).await?;
         let base = to.bytes;
@@ -454,7 +454,7 @@ impl Checkpoint {
     }
 
     /// Makes a file of what still counts in the `current` one and of `records`, in whose place it comes.
-    async fn rewrite(&self, current: Option<Written>, records: &[(PartitionId, &[u8])]) -> Result<()> {
+    async fn rewrite(&self, current: Option<Written>, records: &[(PartitionId, Vec<u8>)]) -> Result<()> {
         let (mut content, mut places) = (Vec::new(), Vec::new());
         if let Some(old) = &current {
             self.carry(&old.path, &mut content, &mut places).await?;
@@ -536,7 +536,7 @@ pub(super) async fn release_reserve(io: &Handle, path: &Path, bytes: u64) -> Res
 
 /// Puts `records` behind what is in `content` already.
 fn joined(
-    records: &[(PartitionId, &[u8])],
+    records: &[(PartitionId, Vec<u8>)],
     mut content: Vec<u8>,
     mut places: Vec<(PartitionId, u64, u32)>,
 ) -> (Vec<u8>, Vec<(PartitionId, u64, u32)>) {

@@ -8,7 +8,7 @@ use std::task::Waker;
 use super::config::StorageConfig;
 use super::directory::Directory;
 use super::journal::Journal;
-use super::journal_file::WARN_INTERVAL;
+use super::journal_file::{Told, WARN_INTERVAL};
 use super::log::Log;
 use super::space::{DiskSpace, Look};
 use super::tail::BATCH_OVERHEAD_BYTES;
@@ -49,8 +49,8 @@ pub(super) struct Context {
     untold: Cell<u64>,
     /// When a failure of write-back was last told, unless it has succeeded since.
     warned: Cell<Option<Instant>>,
-    /// When it was last told that no space could be reserved ahead of a log.
-    warned_of_space: Cell<Option<Instant>>,
+    /// That no space could be reserved ahead of a log.
+    pub no_space: Told,
     write_back: RefCell<Option<Waker>>,
     /// Logs of which much is to be written back go one at a time.
     pub large_write_backs: Turnstile,
@@ -81,7 +81,7 @@ impl Context {
             space,
             untold: Cell::new(0),
             warned: Cell::new(None),
-            warned_of_space: Cell::new(None),
+            no_space: Told::default(),
             write_back: RefCell::default(),
             large_write_backs: Turnstile::default(),
             counters: RefCell::default(),
@@ -121,16 +121,6 @@ impl Context {
     /// Whether a failure of write-back is to be told now: the first one is, and then one in a while.
     pub fn tells_failures(&self) -> bool {
         self.warned.get().is_none_or(|warned| self.io.now() >= warned + WARN_INTERVAL)
-    }
-
-    /// Whether it is to be told now that no space could be reserved: once in a while.
-    pub fn tells_no_space(&self) -> bool {
-        let now = self.io.now();
-        let tells = self.warned_of_space.get().is_none_or(|warned| now >= warned + WARN_INTERVAL);
-        if tells {
-            self.warned_of_space.set(Some(now));
-        }
-        tells
     }
 
     /// Notes how a pass of write-back ended, and whether it told of failures.

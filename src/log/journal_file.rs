@@ -18,7 +18,7 @@ use super::config::StorageConfig;
 use super::group::GROUPS_START;
 use super::space::DiskSpace;
 use crate::base::block::{BLOCK_ALIGN, Use};
-use crate::base::time::Duration;
+use crate::base::time::{Duration, Instant};
 use crate::base::units::Bytes;
 use crate::io::file::{self, File};
 use crate::io::op::{OpenMode, Slices};
@@ -30,6 +30,27 @@ const ZERO_BYTES: usize = 1 << 20;
 const RETRY: Duration = Duration::from_millis(500);
 /// What fails again and again, as on a full disk, is told once in this time.
 pub(super) const WARN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// When a failure that may repeat was last told.
+#[derive(Debug, Default)]
+pub(super) struct Told(Cell<Option<Instant>>);
+
+impl Told {
+    /// Whether it is to be told now, which is noted.
+    pub fn tells(&self, io: &Handle) -> bool {
+        let now = io.now();
+        let tells = self.0.get().is_none_or(|told| now >= told + WARN_INTERVAL);
+        if tells {
+            self.0.set(Some(now));
+        }
+        tells
+    }
+
+    /// It has succeeded since: the next failure is told at once.
+    pub fn forget(&self) {
+        self.0.set(None);
+    }
+}
 
 /// One file of the journal, open and zeroed.
 #[derive(Debug)]
@@ -240,7 +261,7 @@ impl JournalFiles {
 
     async fn keep_ready(self) {
         let inner = &self.inner;
-        let mut warned = None;
+        let told = Told::default();
         loop {
             let stop = poll_fn(|context| {
                 if inner.stopping.get() {
@@ -272,15 +293,13 @@ impl JournalFiles {
             };
             match prepared {
                 Ok(file) => {
-                    warned = None;
+                    told.forget();
                     inner.wanted.set(false);
                     inner.ready.borrow_mut().push_back(file);
                 }
                 Err(error) => {
-                    let now = inner.io.now();
-                    if warned.is_none_or(|warned| now >= warned + WARN_INTERVAL) {
+                    if told.tells(&inner.io) {
                         tracing::warn!("no further journal file can be made: {error}; trying again");
-                        warned = Some(now);
                     }
                     inner.io.sleep(RETRY).await;
                 }

@@ -637,9 +637,10 @@ impl Log {
         self.state.borrow().must_roll(header, bytes, self.context.io.wall_ms())
     }
 
-    /// Appends a validated batch, which gives way to others as `precedence` says: checks its checksum while copying it, and has `stamp` write into the copy what the
-    /// leader decides, given the offset of its first record. `snapshot` is asked for the producer snapshot when the batch
-    /// begins a new segment. In the order of calls; returns when the batch is placed, not when it is durable.
+    /// Appends a validated batch, which gives way to others as `precedence` says: checks its checksum while copying it, and
+    /// has `stamp` write into the copy what the leader decides, given the offset of its first record. `snapshot` is asked for
+    /// the producer snapshot when the batch begins a new segment. In the order of calls; returns when the batch is placed, not
+    /// when it is durable.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
@@ -706,8 +707,11 @@ impl Log {
         if closed {
             return Err(AppendError::Busy);
         }
-        self.context.journal.check_open()?;
-        let direct = self.goes_direct(bytes as u32, rolls)?;
+        let direct = match self.goes_direct(bytes as u32, rolls) {
+            // Nothing is waited for that will not come.
+            Err(error) => return Err(self.context.journal.check_open().map_or_else(AppendError::from, |()| error)),
+            Ok(direct) => direct,
+        };
         let payload = if direct { 0 } else { bytes };
         self.context.journal.make_room(payload + ENTRY_HEADER_BYTES + self.name.len(), precedence)?;
         Ok(direct)
@@ -997,7 +1001,7 @@ impl Log {
             match done {
                 Ok(()) if state.active().base == segment => state.active_mut().allocated = to,
                 Ok(()) => {}
-                Err(error) if log.context.tells_no_space() => {
+                Err(error) if log.context.no_space.tells(&log.context.io) => {
                     tracing::warn!("{}: no space ahead of the log's end: {error}", log.name);
                 }
                 Err(_) => {}

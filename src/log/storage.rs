@@ -13,7 +13,7 @@ use super::context::Context;
 use super::directory::Kind;
 use super::group::Chain;
 use super::journal::{Durable, Journal};
-use super::journal_file::{self, JournalFiles, WARN_INTERVAL};
+use super::journal_file::{self, JournalFiles, Told};
 use super::log::{Log, LogSettings, Need, State};
 use super::owner::Owned;
 use super::recovery::{Recovered, RecoveredLog, RecoveredPart};
@@ -136,8 +136,7 @@ impl Storage {
         }
         let (version, process_epoch) = (version + 1, context.journal.chain().epoch);
         let record = LogRecord { name, version, process_epoch, removed: true, ..LogRecord::default() };
-        let record = record.encode(id);
-        let records = [(id, record.as_slice())];
+        let records = [(id, record.encode(id))];
         self.insist(id, || checkpoint.append(&records, Effect::Frees)).await?;
         self.inner.logs.borrow_mut().remove(&id);
         if let Some(mut recovered) = self.inner.recovered.borrow_mut().remove(&id) {
@@ -159,15 +158,14 @@ impl Storage {
         F: Future<Output = Result<()>>,
     {
         let io = &self.inner.context.io;
-        let mut warned = None;
+        let told = Told::default();
         loop {
             let Err(error) = attempt().await else { return Ok(()) };
             if self.inner.stopping.get() || self.failure().is_some() {
                 return Err(error);
             }
-            if warned.is_none_or(|warned| io.now() >= warned + WARN_INTERVAL) {
+            if told.tells(io) {
                 tracing::warn!("partition {id} cannot be removed yet: {error}; trying again");
-                warned = Some(io.now());
             }
             io.sleep(RETRY).await;
         }
@@ -442,7 +440,6 @@ async fn merge(io: &Handle, config: &StorageConfig, recovered: &Recovered) -> Re
         }
     }
     let merged = Checkpoint::new(io, &Rc::new(config.clone()), chain);
-    let records: Vec<_> = records.iter().map(|(id, record)| (*id, record.as_slice())).collect();
     merged.append(&records, Effect::Takes).await?;
     for (path, _) in &recovered.checkpoints {
         file::unlink(io, path).await?;

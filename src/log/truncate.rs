@@ -252,7 +252,7 @@ impl Storage {
         then();
         let captured = log.capture(Thoroughness::Lazy);
         let record = captured.record.encode(log.id());
-        if let Err(error) = checkpoint.append(&[(log.id(), &record)], Effect::Frees).await {
+        if let Err(error) = checkpoint.append(&[(log.id(), record)], Effect::Frees).await {
             log.state_mut().abandon_capture();
             // The record may be there all the same: what would be appended now would not fit it.
             context.journal.fail(format!("the cut of {} at offset {} failed: {error}", log.name(), cut.end));

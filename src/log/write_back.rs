@@ -214,8 +214,7 @@ async fn complete(
 async fn append(context: &Context, checkpoint: &Checkpoint, pending: &mut [Pending], effect: Effect) -> Result<()> {
     let records: Vec<_> = pending.iter_mut().map(|one| (one.log.id(), std::mem::take(&mut one.record))).collect();
     context.counters.borrow_mut().checkpoint_records += records.len() as u64;
-    let slices: Vec<_> = records.iter().map(|(id, record)| (*id, record.as_slice())).collect();
-    let result = checkpoint.append(&slices, effect).await;
+    let result = checkpoint.append(&records, effect).await;
     if result.is_err() {
         pending.iter_mut().zip(records).for_each(|(one, (_, record))| one.record = record);
     }

@@ -348,9 +348,8 @@ impl Shard {
     async fn unpark(self: Rc<Self>) {
         self.io().sleep(PARKED_RETRY).await;
         while let Some((bytes, precedence)) = self.next_parked() {
-            // Room is looked for before the batch is judged: while there is none, that is all a try costs. On a full disk
-            // there will be none.
-            if self.log().is_full_for(bytes, precedence) && (precedence != Precedence::Records || !self.gives_way()) {
+            // Room is looked for before the batch is judged: while there is none, that is all a try costs.
+            if self.log().is_full_for(bytes, precedence) {
                 self.io().sleep(PARKED_RETRY).await;
                 continue;
             }
@@ -383,7 +382,7 @@ fn larger_than_a_segment(bytes: usize, segment_bytes: u32) -> ClientError {
     ClientError::new(ErrorCode::RecordListTooLarge, message)
 }
 
-pub(super) fn disk_full() -> ClientError {
+fn disk_full() -> ClientError {
     ClientError::new(
         ErrorCode::KafkaStorageError,
         "the disk is full up to its reserve: delete topics or records, or add space; produce goes on by itself then",

@@ -89,11 +89,10 @@ impl Shard {
             }
         }
         let mut state = self.transactions().borrow_mut();
-        if state.waiting_bytes + batch.len() > UNVERIFIED_BYTES_MAX && state.waiting_bytes > 0 {
-            return (Append::refused(too_many_unverified()), None);
-        }
-        if under_way.is_some_and(|guard| !state.waiting.contains_key(&guard)) {
-            // A coordinator of this broker asks for its own sake, and would not tell.
+        let is_full = state.waiting_bytes + batch.len() > UNVERIFIED_BYTES_MAX && state.waiting_bytes > 0;
+        // A coordinator of this broker asks for its own sake, and would not tell.
+        let is_anothers = under_way.is_some_and(|guard| !state.waiting.contains_key(&guard));
+        if is_full || is_anothers {
             return (Append::refused(too_many_unverified()), None);
         }
         let begun = under_way.map(|guard| (guard, false));
