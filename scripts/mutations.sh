@@ -30,7 +30,7 @@ fi
 tree=target/mutations/tree
 mkdir -p "$tree"
 rm -rf "$tree/src"
-tar --create --exclude=./target --exclude=./.git . | tar --extract --directory "$tree"
+tar --create --exclude=./target --exclude=./.git --exclude=./tests/clients/.work . | tar --extract --directory "$tree"
 cp tests/mutations/mutation.rs "$tree/src/base/mutation.rs"
 echo 'pub mod mutation;' >>"$tree/src/base/mod.rs"
 sed -i 's/^name = "flumen-sim"$/name = "flumen-mutated"/' "$tree/Cargo.toml"

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Mutations that take more seeds than this to be caught are left to scripts/mutations.sh.
-MUTATIONS_WITHIN=60
+MUTATIONS_WITHIN=150
 
 say() { printf '\n== %s\n' "$*"; }
 

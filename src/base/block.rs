@@ -7,13 +7,14 @@
 //!
 //! Every block belongs to a [`Pool`], which bounds the bytes in use, counts them by [`Use`] and keeps freed blocks
 //! for the next request: a recycled block needs no page fault (on virtual machines the first touch of a page costs
-//! more than copying it).
+//! more than copying it). Some large ones are *lasting*: their memory stays where it is as long as the pool, so that a
+//! ring can tell the kernel of it once.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Alignment of every block's address and size, in bytes: what O_DIRECT asks for on every device in use.
@@ -23,8 +24,14 @@ pub const BLOCK_ALIGN: usize = 4096;
 const CLASS_BYTES_MAX: usize = 4 << 20;
 /// Size classes are powers of two from 4 KiB to [`CLASS_BYTES_MAX`].
 const CLASSES: usize = (CLASS_BYTES_MAX / BLOCK_ALIGN).trailing_zeros() as usize + 1;
-/// At most this many freed bytes wait for reuse in one pool.
+/// At most this many freed bytes wait for reuse in one pool, and the lasting ones.
 const IDLE_BYTES_MAX: usize = 64 << 20;
+
+/// Blocks from this size on may be lasting: what journals and runs are written from.
+const LASTING_BYTES_MIN: usize = 256 << 10;
+/// At most this many blocks of a pool are lasting, and this many bytes.
+pub const LASTING_MAX: u16 = 64;
+const LASTING_BYTES_MAX: usize = 64 << 20;
 
 /// What a block is used for; memory is reported by use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +73,8 @@ pub struct Pool {
 struct Shared {
     limit_bytes: usize,
     in_use: [AtomicUsize; Use::ALL.len()],
+    lasting: AtomicU16,
+    lasting_bytes: AtomicUsize,
     idle: Mutex<Idle>,
 }
 
@@ -78,6 +87,8 @@ struct Idle {
 struct Memory {
     address: NonNull<u8>,
     bytes: usize,
+    /// The number under which it lasts as long as its pool.
+    lasting: Option<u16>,
 }
 
 // SAFETY: a Memory is a plain heap allocation with a single owner; nothing in it is tied to a thread.
@@ -95,7 +106,7 @@ impl Memory {
         // Blocks are handed out as initialised bytes, so they are zeroed once, at birth; this is also the first touch.
         // SAFETY: the allocation is `bytes` long and exclusively ours.
         unsafe { address.as_ptr().write_bytes(0, bytes) };
-        Some(Memory { address, bytes })
+        Some(Memory { address, bytes, lasting: None })
     }
 }
 
@@ -122,6 +133,8 @@ impl Pool {
         let shared = Shared {
             limit_bytes,
             in_use: Default::default(),
+            lasting: AtomicU16::new(0),
+            lasting_bytes: AtomicUsize::new(0),
             idle: Mutex::new(Idle { classes: Default::default(), bytes: 0 }),
         };
         Pool { shared: Arc::new(shared) }
@@ -151,10 +164,21 @@ impl Pool {
         });
         let memory = match recycled {
             Some(memory) => memory,
-            None => Memory::allocate(size)?,
+            None => {
+                let mut memory = Memory::allocate(size)?;
+                memory.lasting = self.shared.next_lasting(size);
+                memory
+            }
         };
         self.shared.in_use[purpose as usize].fetch_add(size, Ordering::Relaxed);
         Some(Block { memory: Some(memory), shared: Arc::clone(&self.shared), purpose })
+    }
+
+    /// The lasting block of this pool that `slice` is part of.
+    pub fn lasting_of(&self, slice: &Slice) -> Option<Lasting> {
+        let memory = slice.block.memory();
+        let number = memory.lasting.filter(|_| Arc::ptr_eq(&self.shared, &slice.block.shared))?;
+        Some(Lasting { number, address: memory.address.as_ptr(), bytes: memory.bytes })
     }
 
     /// Bytes in use for `purpose`.
@@ -173,13 +197,35 @@ impl Pool {
     }
 }
 
+/// Memory that stays where it is until its pool is gone, however often it becomes a block again.
+#[derive(Clone, Copy, Debug)]
+pub struct Lasting {
+    /// Its number in the pool, below [`LASTING_MAX`].
+    pub number: u16,
+    /// Where it begins.
+    pub address: *const u8,
+    /// Its size.
+    pub bytes: usize,
+}
+
 impl Shared {
+    /// The number of a new allocation, if it is to last.
+    fn next_lasting(&self, bytes: usize) -> Option<u16> {
+        if bytes < LASTING_BYTES_MIN || class(bytes).is_none() {
+            return None;
+        }
+        let add = |so_far: usize| Some(so_far + bytes).filter(|total| *total <= LASTING_BYTES_MAX);
+        self.lasting_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        let next = |count: u16| (count < LASTING_MAX).then_some(count + 1);
+        self.lasting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()
+    }
+
     fn give_back(&self, memory: Memory, purpose: Use) {
         let before = self.in_use[purpose as usize].fetch_sub(memory.bytes, Ordering::Relaxed);
         assert!(before >= memory.bytes, "more bytes freed than were in use");
         if let Some(class) = class(memory.bytes) {
             let mut idle = self.idle.lock().expect("the idle lists are never left mid-change");
-            if idle.bytes + memory.bytes <= IDLE_BYTES_MAX {
+            if memory.lasting.is_some() || idle.bytes + memory.bytes <= IDLE_BYTES_MAX {
                 idle.bytes += memory.bytes;
                 idle.classes[class].push(memory);
             }
@@ -453,6 +499,25 @@ mod tests {
         assert!(pool.block_unlimited(1, Use::Tail).is_some());
         drop(held);
         assert!(pool.try_block(16 << 10, Use::Receive).is_some());
+    }
+
+    #[test]
+    fn lasting_blocks_come_back_where_they_were() {
+        let pool = Pool::new(0);
+        let block = || pool.block_unlimited(1 << 20, Use::Tail).expect("memory").into_slice(4096);
+        let held: Vec<_> = (0..usize::from(LASTING_MAX) + 1).map(|_| block()).collect();
+        let last = |slice: &Slice| pool.lasting_of(slice).map(|lasting| (lasting.number, lasting.address));
+        let lasting: Vec<_> = held.iter().filter_map(&last).collect();
+        assert_eq!(lasting.iter().map(|(number, _)| *number).collect::<Vec<_>>(), (0..LASTING_MAX).collect::<Vec<_>>());
+        assert!(last(&held[usize::from(LASTING_MAX)]).is_none(), "no more than so many");
+        assert!(Pool::new(0).lasting_of(&held[0]).is_none(), "another pool's numbers are others");
+        drop(held);
+        let again: Vec<_> = lasting.iter().map(|_| block()).collect();
+        let mut found: Vec<_> = again.iter().filter_map(&last).collect();
+        found.sort_unstable();
+        // One that does not last may be among them.
+        assert!(found.len() + 1 >= lasting.len());
+        assert!(found.iter().all(|one| lasting.contains(one)), "each is where it was");
     }
 
     #[test]

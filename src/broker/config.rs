@@ -15,6 +15,7 @@ use crate::coordinator::runtime::CompactionLimits;
 use crate::io::PathBuf;
 use crate::metadata::image::Configs;
 use crate::model::ids::BrokerId;
+use crate::shard::Steps;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -154,6 +155,8 @@ pub struct StorageOptions {
     pub tail_bytes_max: u64,
     /// Segment files that one reactor keeps open.
     pub open_files_max: usize,
+    /// How large the steps of background work are; no key sets them.
+    pub steps: Steps,
 }
 
 /// How the names of this program's variables begin.
@@ -378,6 +381,7 @@ fn assemble(values: &Values, settings: &Settings) -> Config {
         disk_reserve_bytes: value("storage.disk_reserve_bytes").whole(),
         tail_bytes_max: value("storage.tail_bytes_max").whole(),
         open_files_max: size("storage.open_files_max"),
+        steps: Steps::default(),
     };
     Config {
         node_id: i32::try_from(value("node.id").whole()).expect("the key's range fits"),

@@ -215,6 +215,7 @@ fn storage(config: &Config) -> StorageConfig {
         disk_reserve_bytes: options.disk_reserve_bytes,
         tail_bytes_max: options.tail_bytes_max,
         open_files_max: options.open_files_max,
+        steps: options.steps,
     }
 }
 

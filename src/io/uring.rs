@@ -4,7 +4,8 @@
 //! produced inside the one `io_uring_enter` of a turn, never by an interruption. What an operation needs while the
 //! kernel works on it (blocks, paths, vectors) lies in [`slots`] until its last completion, however early its future
 //! was dropped. Operations become ring entries in [`start`], entries' results become completions in [`finish`]; the few
-//! calls the ring does not have are in [`system`] and do not wait. Chunks are received into [`buffers`].
+//! calls the ring does not have are in [`system`] and do not wait. Chunks are received into [`buffers`]; what is written from
+//! memory that lasts is in [`fixed`].
 //!
 //! Sockets are non-blocking, for `sendfile`; the ring's own receives and sends wait all the same, because the kernel
 //! looks at `MSG_DONTWAIT` for them and not at the descriptor's mode.
@@ -26,12 +27,14 @@ use crate::model::ids::ReactorId;
 
 mod buffers;
 mod finish;
+mod fixed;
 mod slots;
 mod start;
 mod system;
 mod table;
 
 use buffers::BufferRing;
+use fixed::FixedBuffers;
 use slots::Slots;
 pub(super) use system::block_stop_signals;
 pub use table::RingTable;
@@ -61,6 +64,7 @@ pub struct UringBackend {
     table: RingTable,
     slots: Slots,
     buffers: BufferRing,
+    fixed: FixedBuffers,
     pool: Pool,
     /// Completion entries taken from the ring and not yet looked at.
     arrived: Vec<cqueue::Entry>,
@@ -77,6 +81,7 @@ impl UringBackend {
         let mut workers = WORKERS_MAX;
         ring.submitter().register_iowq_max_workers(&mut workers)?;
         let buffers = BufferRing::new(&ring.submitter(), pool)?;
+        let fixed = FixedBuffers::new(&ring.submitter());
         table.enter(id, ring.as_raw_fd());
         Ok(UringBackend {
             ring,
@@ -84,6 +89,7 @@ impl UringBackend {
             table: table.clone(),
             slots: Slots::default(),
             buffers,
+            fixed,
             pool: pool.clone(),
             arrived: Vec::with_capacity(256),
         })

@@ -14,7 +14,7 @@ pub struct StorageConfig {
     pub journal_bytes: u64,
     /// Size of one journal file; a multiple of 4 KiB.
     pub journal_file_bytes: u64,
-    /// Groups under way at a time. With one, throughput falls to a quarter (the device waits for us).
+    /// Groups under way at a time: with one, the device waits for us.
     pub groups_in_flight_max: usize,
     /// A group is sealed when it reaches this size.
     pub group_bytes_max: u32,
@@ -32,6 +32,26 @@ pub struct StorageConfig {
     pub tail_bytes_max: u64,
     /// Segment files that stay open, per reactor.
     pub open_files_max: usize,
+    /// How large the steps of background work are.
+    pub steps: Steps,
+}
+
+/// How large the steps of background work are: nobody needs to set them, but a world in which they are small comes to the
+/// places between them often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// Checkpoint records that a pass of write-back makes durable at a time.
+    pub checkpoint_records: usize,
+    /// The tails are bounded again after this many bytes of direct runs at the earliest.
+    pub trim_bytes: u64,
+    /// The least that is reserved on disk ahead of a segment's end, in bytes.
+    pub reserve_bytes: u32,
+}
+
+impl Default for Steps {
+    fn default() -> Steps {
+        Steps { checkpoint_records: 512, trim_bytes: MIB, reserve_bytes: MIB as u32 }
+    }
 }
 
 /// Who goes on when the space ends: on disk below the reserve, and in the journal when no further file can be made.
@@ -74,6 +94,7 @@ impl StorageConfig {
             disk_reserve_bytes: GIB,
             tail_bytes_max: 32 * MIB,
             open_files_max: 2048,
+            steps: Steps::default(),
         }
     }
 

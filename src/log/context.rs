@@ -24,8 +24,6 @@ const TAIL_SHARE_MAX: usize = 2;
 /// Direct runs count for write-back by one part in so many: it has nothing to write of them, but the next start reads those that
 /// no checkpoint covers, and keeps them in memory until it has bounded the tails.
 const DIRECT_SHARE: u64 = 2;
-/// The tails are bounded again after this many bytes of direct runs at the earliest.
-const TRIM_BYTES_MIN: u64 = 1 << 20;
 /// Appended bytes that one reactor keeps to itself before it tells the account of space, which all of them share.
 const UNTOLD_BYTES_MAX: u64 = 256 << 10;
 
@@ -153,7 +151,7 @@ impl Context {
 
     /// Whether so much went to segments directly that the tails are to be bounded again.
     pub fn is_untrimmed(&self) -> bool {
-        self.untrimmed.get() >= (self.config.tail_bytes_max / 2).max(TRIM_BYTES_MIN)
+        self.untrimmed.get() >= (self.config.tail_bytes_max / 2).max(self.config.steps.trim_bytes)
     }
 
     /// Notes that the tails are being bounded.

@@ -8,6 +8,7 @@
 //!
 //! **Start reading at** [`log`] for an append, [`reader`] for a read, [`storage`] for what ties them together.
 
+mod ahead;
 pub mod checkpoint;
 pub mod config;
 mod context;
@@ -36,7 +37,7 @@ pub mod truncate;
 pub mod warm;
 mod write_back;
 
-pub use config::{Precedence, StorageConfig};
+pub use config::{Precedence, Steps, StorageConfig};
 pub use log::{AppendError, Log, LogSettings, Placed};
 pub use reader::{Piece, ReadError};
 pub use storage::Storage;

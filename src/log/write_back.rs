@@ -32,8 +32,7 @@ const REST: u32 = 3;
 /// Of the logs that lack as much as this, one is written at a time: more of them gain nothing that anybody waits for, and each
 /// is in the way of the commits that somebody does wait for.
 const LARGE_BYTES: u64 = 1 << 20;
-/// Checkpoint records are made durable when this many, or that many bytes, are collected.
-const RECORDS_MAX: usize = 512;
+/// Checkpoint records are made durable when they have this many bytes, if not before.
 const RECORDS_BYTES_MAX: usize = 8 << 20;
 
 /// What a log looked like when its write-back began.
@@ -162,7 +161,7 @@ impl Worker {
             let mut pending = self.pending.borrow_mut();
             pending.push(done);
             let bytes: usize = pending.iter().map(|pending| pending.record.len()).sum();
-            pending.len() >= RECORDS_MAX || bytes >= RECORDS_BYTES_MAX
+            pending.len() >= self.context.config.steps.checkpoint_records || bytes >= RECORDS_BYTES_MAX
         };
         if full {
             let batch = self.pending.take();

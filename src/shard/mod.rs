@@ -26,7 +26,7 @@ pub use crate::log::reader::Piece;
 pub use crate::log::recovery::{Recovered, RecoveredPart, StartError};
 pub use crate::log::stats::{JournalStats, StorageStats};
 pub use crate::log::storage::merge_checkpoints;
-pub use crate::log::{Precedence, StorageConfig, recovery::recover};
+pub use crate::log::{Precedence, Steps, StorageConfig, recovery::recover};
 pub use append::{Acks, Append, Appended};
 pub use lag::Behind;
 pub use offsets::{Offsets, TimestampOffset};

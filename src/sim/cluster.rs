@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::config::{MachineConfig, ProcessConfig};
+use super::config::{DiskConfig, Latency, MachineConfig, ProcessConfig};
 use super::world::{MachineId, ProcessId, World};
 use crate::base::prng::Prng;
 use crate::base::time::Duration;
@@ -14,6 +14,7 @@ use crate::broker::message::Message;
 use crate::broker::startup::{self, RunError};
 use crate::coordinator::runtime::CompactionLimits;
 use crate::io::{Handle, Path, SocketAddr};
+use crate::shard::Steps;
 
 /// Where a broker's data is; a file system of its own.
 pub const DATA: &str = "/data";
@@ -65,24 +66,46 @@ pub fn configuration(random: &mut Prng) -> Config {
     storage.journal_bytes = storage.journal_file_bytes * random.between(4, 8);
     storage.groups_in_flight_max = random.between(1, 4) as usize;
     storage.group_bytes_max = [64 * KIB, 128 * KIB][random.below(2) as usize] as u32;
-    storage.direct_run_bytes_min = [8 * KIB, 24 * KIB, 128 * KIB][random.below(3) as usize] as u32;
+    storage.direct_run_bytes_min = [512, 8 * KIB, 24 * KIB, 128 * KIB][random.below(4) as usize] as u32;
     storage.write_back_bytes = storage.journal_bytes / random.between(3, 10);
-    storage.write_back_interval = Duration::from_millis(random.between(20, 3_000));
+    storage.write_back_interval =
+        Duration::from_millis(if random.one_in(4) { random.between(1, 20) } else { random.between(20, 3_000) });
     storage.write_back_depth = random.between(1, 4) as usize;
     storage.disk_reserve_bytes = MIB;
-    storage.tail_bytes_max = random.between(0, 2) * 256 * KIB;
+    storage.tail_bytes_max = [0, 0, 256 * KIB, 512 * KIB][random.below(4) as usize];
     storage.open_files_max = random.between(4, 32) as usize;
+    storage.steps = Steps {
+        checkpoint_records: [1, 4, 512][random.below(3) as usize],
+        trim_bytes: [4 * KIB, 4 * KIB, MIB][random.below(3) as usize],
+        reserve_bytes: [16 * KIB, 128 * KIB, MIB][random.below(3) as usize] as u32,
+    };
     // Small enough that some logs are rewritten in a run, and some are not.
     config.compaction = CompactionLimits { bytes_min: 8 * KIB, growth: 4 };
     config.memory_bytes = [8, 64][random.below(2) as usize] * MIB;
     config
 }
 
+/// A disk: as quick as they come, or one that takes long to flush its cache or to look names up.
+pub fn disk(random: &mut Prng) -> DiskConfig {
+    DiskConfig {
+        flush: [(50, 400), (50, 400), (500, 5_000), (2_000, 20_000)]
+            .map(|(low_us, high_us)| Latency::micros(low_us, high_us))[random.below(4) as usize],
+        names: [(5, 100), (5, 100), (100, 5_000)].map(|(low_us, high_us)| Latency::micros(low_us, high_us))
+            [random.below(3) as usize],
+        ..DiskConfig::default()
+    }
+}
+
 impl SimBroker {
     /// Adds a machine with a broker to the world, and starts it.
     pub fn start(world: &mut World, config: Config, reactors: usize) -> SimBroker {
+        SimBroker::start_on(world, DiskConfig::default(), config, reactors)
+    }
+
+    /// As [`SimBroker::start`], with disks of another speed.
+    pub fn start_on(world: &mut World, disk: DiskConfig, config: Config, reactors: usize) -> SimBroker {
         let mounts = vec![("/".into(), GIB), (DATA.into(), DISK_BYTES)];
-        let machine = world.machine(&MachineConfig { mounts, ..MachineConfig::default() });
+        let machine = world.machine(&MachineConfig { mounts, disk, ..MachineConfig::default() });
         let config = Arc::new(config);
         let refused = Rc::new(RefCell::new(None));
         let process_config =

@@ -4,6 +4,15 @@
 use crate::base::prng::Prng;
 use crate::base::time::Duration;
 
+/// Which durable writes are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// All.
+    Any,
+    /// Those outside of the journal.
+    Segments,
+}
+
 /// One chance in so many that something fails; never when 0.
 #[derive(Clone, Debug)]
 struct Chance {

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use super::config::{Config, MachineConfig, ProcessConfig};
 use super::disk::InodeId;
 use super::events::{Event, Events};
+use super::faults::Written;
 use super::network::Network;
 use super::storage::{self, Mount, Opened};
 use super::table::{Key, Table};
@@ -54,6 +55,8 @@ pub(super) struct Kernel {
     wall_start_ms: u64,
     /// The process that is to crash, and after how many more submissions.
     crash: Option<(usize, u64)>,
+    /// The same in durable writes, and which of them count.
+    pub(super) crash_in_write: Option<(usize, Written, u64)>,
     /// Files in which a write went astray, by machine and mount, since that was last asked.
     pub(super) astray: Vec<(usize, usize, InodeId)>,
     /// The process that has come to its crash point: nothing that it submits reaches the kernel any more.
@@ -196,6 +199,7 @@ impl Kernel {
             counts: root.split("counts"),
             wall_start_ms,
             crash: None,
+            crash_in_write: None,
             astray: Vec::new(),
             crashed: None,
             config,
@@ -206,6 +210,11 @@ impl Kernel {
     /// Lets a process come to its crash point when it submits its operation number `after` from now.
     pub(super) fn crash_at(&mut self, process: usize, after: u64) {
         self.crash = Some((process, after));
+    }
+
+    /// Lets a process crash with its durable write number `after` from now in flight.
+    pub(super) fn crash_in_write(&mut self, process: usize, files: Written, after: u64) {
+        self.crash_in_write = Some((process, files, after));
     }
 
     /// Whether an operation is beyond its process's crash point.
@@ -305,6 +314,7 @@ impl Kernel {
     pub(super) fn end_process(&mut self, process: usize, forced: bool) {
         self.trace.record(self.now, What::End, [process as u64, u64::from(forced), 0]);
         self.crash = self.crash.filter(|(doomed, _)| *doomed != process);
+        self.crash_in_write = self.crash_in_write.filter(|(doomed, ..)| *doomed != process);
         self.crashed = self.crashed.filter(|crashed| *crashed != process);
         self.processes[process].pressure.clear();
         let state = &mut self.processes[process];

@@ -28,6 +28,7 @@
 
 mod atlas;
 pub mod backend;
+mod cast;
 pub mod checkers;
 pub mod client;
 pub mod cluster;

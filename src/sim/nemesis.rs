@@ -6,7 +6,8 @@
 use std::fmt;
 
 use super::disk::PowerCut;
-use super::faults::DiskFaultRates;
+use super::faults::{DiskFaultRates, Written};
+use super::scene::Told;
 use crate::base::prng::Prng;
 use crate::base::time::Duration;
 
@@ -44,6 +45,10 @@ pub enum Fault {
     Crash { crash: Crash, back_ms: u64 },
     /// The broker crashes at its submission number `submission` from now.
     CrashAt { submission: u64, crash: Crash, back_ms: u64 },
+    /// The broker crashes in the instant in which a client is told something of that kind.
+    CrashAfter { told: Told, crash: Crash, back_ms: u64 },
+    /// The broker crashes while its durable write number `write` from now, of those to `files`, is in flight.
+    CrashInWrite { write: u64, files: Written, crash: Crash, back_ms: u64 },
     /// The broker is stopped in peace and started on another number of reactors.
     Restart { reactors: usize, back_ms: u64 },
     /// The broker takes no turns.
@@ -128,17 +133,29 @@ pub fn plan(streams: &Prng, weather: Weather, length: Duration, reactors_max: u6
 
 fn draw(random: &mut Prng, weather: Weather, reactors_max: u64) -> Fault {
     let kind = match weather {
-        Weather::Calm | Weather::Storm => random.below(24),
+        Weather::Calm | Weather::Storm => random.below(26),
         Weather::Crashes => random.below(9),
         Weather::Network => random.between(9, 14),
-        Weather::Disk => random.between(14, 23),
-        Weather::Rot => 24,
+        Weather::Disk => random.between(14, 25),
+        Weather::Rot => 26,
     };
     match kind {
-        0..=2 => Fault::Crash { crash: crash(random), back_ms: back_ms(random) },
-        3..=5 => {
+        0 => Fault::Crash { crash: crash(random), back_ms: back_ms(random) },
+        1 | 2 => {
+            let told = [Told::Deletion, Told::Topic, Told::Coordinator][random.below(3) as usize];
+            Fault::CrashAfter { told, crash: Crash::PowerCut(power_cut(random)), back_ms: back_ms(random) }
+        }
+        3 => {
             let submission = random.below(3000);
             Fault::CrashAt { submission, crash: crash(random), back_ms: back_ms(random) }
+        }
+        4 | 5 => {
+            let (files, write) = match random.below(2) {
+                0 => (Written::Any, random.below(300)),
+                _ => (Written::Segments, random.below(30)),
+            };
+            let crash = if random.one_in(2) { Crash::PowerCut(PowerCut::torn()) } else { crash(random) };
+            Fault::CrashInWrite { write, files, crash, back_ms: back_ms(random) }
         }
         6 => Fault::Restart { reactors: random.between(1, reactors_max) as usize, back_ms: back_ms(random) },
         7 => {
@@ -169,6 +186,11 @@ fn draw(random: &mut Prng, weather: Weather, reactors_max: u64) -> Fault {
             Fault::Disk { rates, ms: random.between(500, 10_000) }
         }
         23 => Fault::Rot { count: random.between(1, 20) },
+        24 => Fault::Disk { rates: slow(random), ms: random.between(500, 10_000) },
+        25 => {
+            let rates = DiskFaultRates { sync_error_one_in: random.between(2, 40), ..DiskFaultRates::default() };
+            Fault::Disk { rates, ms: random.between(500, 5_000) }
+        }
         _ => match random.below(3) {
             0 => Fault::Crash { crash: crash(random), back_ms: back_ms(random) },
             _ => Fault::RotLastCopy { count: random.between(1, 10) },
@@ -184,7 +206,11 @@ fn crash(random: &mut Prng) -> Crash {
     if random.one_in(3) {
         return Crash::Kill;
     }
-    Crash::PowerCut(match random.below(3) {
+    Crash::PowerCut(power_cut(random))
+}
+
+fn power_cut(random: &mut Prng) -> PowerCut {
+    match random.below(3) {
         0 => PowerCut::default(),
         1 => PowerCut::mixed(),
         _ => PowerCut {
@@ -194,7 +220,7 @@ fn crash(random: &mut Prng) -> Crash {
             writes_in_flight_percent: random.below(101) as u8,
             names_kept: random.one_in(2),
         },
-    })
+    }
 }
 
 fn slow(random: &mut Prng) -> DiskFaultRates {

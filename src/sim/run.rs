@@ -5,26 +5,24 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::atlas;
+use super::cast;
 use super::checkers::groups::ownership::OWNED_MAX;
 use super::checkers::liveness::{DRAIN_MAX, FINISH_MAX, PROGRESS_MAX, START_MAX, STOP_MAX};
 use super::checkers::{self, AtRest, Usage};
-use super::cluster::{DATA, DISK_BYTES, SimBroker, configuration};
+use super::cluster::{self, DATA, DISK_BYTES, SimBroker, configuration};
 use super::config::{Config, MachineConfig};
 use super::disk::PowerCut;
-use super::faults::DiskFaultRates;
+use super::faults::{DiskFaultRates, Written};
 use super::history::{Counts, Event, History, Moment, Violation, shown};
 use super::machines;
 use super::nemesis::{self, Crash, Fault, Planned, Weather};
 use super::scene::{Phase, Scene};
-use super::workload::records::BATCH_BYTES_MAX;
-use super::workload::transactions::{self, copier, reader, transactor};
-use super::workload::{Client, admin, consumer, drain, groups, producer};
+use super::workload::{Client, drain};
 use super::world::{MachineId, ProcessId, World};
 use crate::base::prng::Prng;
 use crate::base::time::{Duration, Instant};
 use crate::broker::STAGING_BYTES;
 use crate::io::Path;
-use crate::record::Compression;
 
 /// How often what the broker uses is looked at.
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
@@ -32,17 +30,13 @@ const MEASURE_EVERY: Duration = Duration::from_millis(500);
 const REACTORS_MAX: u64 = 3;
 /// Happenings of the world that are kept for the report of a failure.
 const TRACE_KEPT: usize = 200;
-/// One run in so many has clients that write in transactions.
-const TRANSACTIONS_ONE_IN: u64 = 3;
-/// One run in so many has groups.
-const GROUPS_ONE_IN: u64 = 3;
-/// The first number of a copier's transactional id: below are those of transactors.
-const COPIER_IDS: u32 = 100;
 /// How long it takes until the last connection to a machine without power is known to be gone: the longest pause between
 /// two tries to send something, and some more.
 const ALONE: Duration = Duration::from_secs(150);
 /// What it may take beyond `flush.ms` until what was acknowledged from memory is durable.
 const FLUSH_SLACK: Duration = Duration::from_millis(250);
+/// How many flushes of the device that may take at most: some of them are slow ones, and some are of groups before it.
+const FLUSHES_MAX: u64 = 40;
 /// `flush.ms` beyond this makes no difference.
 const FLUSH_MS_MAX: u64 = 1000;
 /// Operations of a reactor, apart from those of sockets and of the journal: files that are read, written back, made and
@@ -123,6 +117,10 @@ pub struct Run {
     serving: bool,
     /// The crash that a crash point stands for, and when the broker is back.
     crash: Option<(Crash, u64)>,
+    /// The same of the crash that comes when a client is told what is awaited.
+    crash_when_told: Option<(Crash, u64)>,
+    /// How often the broker has crashed.
+    crashes: u64,
     random: Prng,
     /// The parent of the streams of faults that strike.
     strikes: Prng,
@@ -147,7 +145,9 @@ impl Run {
         let mut shape = streams.split("shape");
         let mut world = World::with(script.seed, Config { trace_kept: TRACE_KEPT, ..Config::default() });
         let reactors = shape.between(1, REACTORS_MAX) as usize;
-        let broker = SimBroker::start(&mut world, configuration(&mut streams.split("configuration")), reactors);
+        let disk = cluster::disk(&mut streams.split("disk"));
+        let configured = configuration(&mut streams.split("configuration"));
+        let broker = SimBroker::start_on(&mut world, disk, configured, reactors);
         let weather = Weather::draw(&mut shape);
         let plan = match &script.plan {
             Some(plan) => plan.clone(),
@@ -171,21 +171,21 @@ impl Run {
             noted: 0,
             serving: false,
             crash: None,
+            crash_when_told: None,
+            crashes: 0,
             random: streams.split("operator"),
             strikes: streams.split("strikes"),
             last_copy_damaged: false,
             began: world.now(),
-            flush_max: Duration::from_millis(flush_ms.unwrap_or(0).min(FLUSH_MS_MAX)) + FLUSH_SLACK,
+            flush_max: Duration::from_millis(flush_ms.unwrap_or(0).min(FLUSH_MS_MAX))
+                + FLUSH_SLACK
+                + Duration::from_nanos(FLUSHES_MAX * disk.flush.high_ns),
             marks: VecDeque::new(),
             flushed_up_to: None,
             at_work: None,
             world,
         };
-        let mut all = clients(&mut streams.split("clients"), flush_ms);
-        // From a stream of their own: without them the others are the same.
-        all.extend(transactional_clients(&mut streams.split("transactions")));
-        all.extend(members(&mut streams.split("groups")));
-        for (number, client) in all.into_iter().enumerate() {
+        for (number, client) in cast::all(&streams, flush_ms).into_iter().enumerate() {
             run.add_client(number, client);
         }
         run
@@ -305,6 +305,7 @@ impl Run {
         self.scene.is_violated()
             || self.broker.is_refused()
             || self.world.crashed().is_some()
+            || self.scene.was_told()
             || !self.serving && self.broker.serves(&self.world)
     }
 
@@ -317,6 +318,11 @@ impl Run {
         } else if self.world.crashed() == Some(self.broker.process) {
             let (crash, back_ms) = self.crash.take().expect("it was planned");
             self.crash(crash, back_ms, "at its crash point");
+        } else if self.scene.was_told() {
+            self.scene.await_told(None);
+            if let Some((crash, back_ms)) = self.crash_when_told.take() {
+                self.crash(crash, back_ms, "when a client had just been told");
+            }
         } else if !self.serving && self.broker.serves(&self.world) {
             self.serving = true;
             self.scene.record(Event::BrokerStarted);
@@ -368,6 +374,7 @@ impl Run {
                 self.world.power_on(self.broker.machine);
             }
         }
+        self.crashes += 1;
         self.broker_ended(how, false);
         self.after(back_ms, Action::StartBroker);
     }
@@ -423,6 +430,20 @@ impl Run {
                 if self.world.is_running(broker) {
                     self.crash = Some((crash, back_ms));
                     self.world.crash_at_submission(broker, submission);
+                }
+                return;
+            }
+            Fault::CrashInWrite { write, files, crash, back_ms } => {
+                if self.world.is_running(broker) {
+                    self.crash = Some((crash, back_ms));
+                    self.world.crash_in_write(broker, files, write);
+                }
+                return;
+            }
+            Fault::CrashAfter { told, crash, back_ms } => {
+                if self.world.is_running(broker) {
+                    self.crash_when_told = Some((crash, back_ms));
+                    self.scene.await_told(Some(told));
                 }
                 return;
             }
@@ -576,12 +597,12 @@ impl Run {
 
     /// The operator: a broker whose storage has failed serves again after a restart.
     fn replace_failed(&mut self) {
-        let crash = self.random.one_in(2);
+        let way = self.random.below(3);
         let back_ms = self.random.between(1, 500);
-        if crash {
-            self.crash(Crash::Kill, back_ms, "by its operator");
-        } else {
-            self.restart(self.reactors, back_ms);
+        match way {
+            0 => self.crash(Crash::Kill, back_ms, "by its operator"),
+            1 => self.crash(Crash::PowerCut(PowerCut::default()), back_ms, "by its operator, who cuts the power"),
+            _ => self.restart(self.reactors, back_ms),
         }
     }
 
@@ -591,8 +612,12 @@ impl Run {
             return;
         }
         self.reactors = reactors;
+        let crashes = self.crashes;
         self.world.stop(self.broker.process);
         self.run_until(STOP_MAX, |run| !run.world.is_running(run.broker.process));
+        if self.crashes > crashes {
+            return;
+        }
         let stopped = !self.world.is_running(self.broker.process);
         if !stopped && self.world.is_running(self.broker.process) && !self.is_over() {
             // The disk or the network may be what keeps it; what it promised holds all the same.
@@ -622,7 +647,9 @@ impl Run {
         self.crash = self.crash.take().filter(|_| self.world.crashed().is_some());
         if self.world.is_running(self.broker.process) {
             self.world.crash_at_submission(self.broker.process, u64::MAX);
+            self.world.crash_in_write(self.broker.process, Written::Any, u64::MAX);
         }
+        self.scene.await_told(None);
         if failed && !self.is_over() {
             self.replace_failed();
         }
@@ -711,6 +738,7 @@ impl Run {
             in_use,
             limit_bytes,
             tail_bytes_max: self.reactors * tail as usize,
+            connections: self.world.connections(self.broker.process),
             descriptors: self.world.descriptors(self.broker.process),
             operations: self.world.operations(self.broker.process),
             // A socket receives and sends. Of a group come the group, the header of a file and its runs.
@@ -808,144 +836,4 @@ pub fn play(script: &Script) -> Outcome {
     let mut run = Run::new(script);
     run.play();
     run.outcome()
-}
-
-/// The clients of a run.
-fn clients(random: &mut Prng, flush_ms: Option<u64>) -> Vec<Client> {
-    let mut style = admin::Style {
-        topics: random.between(1, 3) as u32,
-        think_ms_max: random.between(500, 8_000),
-        deletes_records: random.one_in(2),
-        changes_topics: random.one_in(2),
-        flush_ms,
-        segment_bytes_min: 20_000,
-    };
-    // Whatever else there is, idempotent producers with several batches in flight are what most depends on.
-    let producers: Vec<_> = (0..random.between(1, 3)).map(|number| a_producer(random, number == 0)).collect();
-    if producers.iter().any(|producer| producer.large) {
-        style.segment_bytes_min = BATCH_BYTES_MAX;
-    }
-    let mut clients = vec![Client::Admin(style)];
-    clients.extend(producers.into_iter().map(Client::Producer));
-    for _ in 0..random.between(1, 3) {
-        clients.push(Client::Consumer(a_consumer(random)));
-    }
-    if random.one_in(4) {
-        clients.push(Client::Stalled);
-    }
-    clients
-}
-
-/// The clients of a run that have to do with transactions; most runs have none.
-fn transactional_clients(random: &mut Prng) -> Vec<Client> {
-    if !random.one_in(TRANSACTIONS_ONE_IN) {
-        return Vec::new();
-    }
-    let mut clients = Vec::new();
-    let a_producer = |random: &mut Prng, id: u32| transactions::producer::Style {
-        id,
-        version_2: random.one_in(2),
-        timeout_ms: random.between(1_500, 8_000) as i32,
-    };
-    for id in 0..random.between(1, 3) as u32 {
-        let style = transactor::Style {
-            producer: a_producer(random, id),
-            transfers: random.one_in(2),
-            think_ms_max: random.between(1, 200),
-            aborts_one_in: random.between(2, 8),
-            forgets_one_in: if random.one_in(2) { random.between(5, 30) } else { 0 },
-            lingers_one_in: if random.one_in(3) { random.between(10, 40) } else { 0 },
-        };
-        // Another client with the same transactional id, and not with the same manners.
-        if random.one_in(3) {
-            let zombie = transactor::Style { producer: a_producer(random, id), ..style.clone() };
-            clients.push(Client::Transactor(zombie));
-        }
-        clients.push(Client::Transactor(style));
-    }
-    for partition in 0..transactions::partitions(transactions::QUEUE) {
-        if random.one_in(3) {
-            continue;
-        }
-        let style = copier::Style {
-            producer: a_producer(random, partition as u32 + COPIER_IDS),
-            partition,
-            aborts_one_in: random.between(3, 12),
-            think_ms_max: random.between(1, 300),
-        };
-        if random.one_in(3) {
-            clients.push(Client::Copier(style.clone()));
-        }
-        clients.push(Client::Copier(style));
-    }
-    for _ in 0..random.between(1, 2) {
-        clients.push(Client::Reader(reader::Style {
-            version: [11, 12, 13, 17][random.below(4) as usize],
-            partition_bytes_max: random.between(1, 20_000) as i32,
-            think_ms_max: random.between(0, 300),
-            rewind_one_in: random.between(20, 100),
-        }));
-    }
-    clients
-}
-
-/// The members of groups of a run; most runs have none.
-fn members(random: &mut Prng) -> Vec<Client> {
-    if !random.one_in(GROUPS_ONE_IN) {
-        return Vec::new();
-    }
-    let mut clients = Vec::new();
-    let mut instance = 0;
-    for group in 0..random.between(1, 2) as u32 {
-        let protocols = [groups::Protocol::Eager, groups::Protocol::Cooperative, groups::Protocol::Consumer];
-        let protocol = protocols[random.below(3) as usize];
-        for _ in 0..random.between(1, 4) {
-            instance += 1;
-            let style = groups::Style {
-                group,
-                protocol,
-                instance: random.one_in(3).then_some(instance),
-                is_double: false,
-                session_ms: random.between(2_000, 6_000),
-                rebalance_ms: random.between(3_000, 6_000),
-                think_ms_max: random.between(100, 800),
-                trouble_one_in: random.between(15, 80),
-            };
-            // Another one of the same name.
-            if style.instance.is_some() && random.one_in(3) {
-                clients.push(Client::Member(groups::Style { is_double: true, ..style.clone() }));
-            }
-            clients.push(Client::Member(style));
-        }
-    }
-    clients
-}
-
-fn a_producer(random: &mut Prng, idempotent: bool) -> producer::Style {
-    let acks = if idempotent { -1 } else { [-1, 1, 1, 0][random.below(4) as usize] };
-    let idempotent = idempotent || acks == -1 && random.one_in(2);
-    let codecs = [Compression::None, Compression::None, Compression::Lz4, Compression::Snappy, Compression::Zstd];
-    producer::Style {
-        acks,
-        idempotent,
-        retries: idempotent || acks != 0 && random.one_in(2),
-        window: if idempotent { random.between(1, 5) as usize } else { 1 },
-        places_max: random.between(1, 4),
-        think_ms_max: random.between(1, 120),
-        large: random.one_in(2),
-        version: [9, 11, 13, 13][random.below(4) as usize],
-        compression: codecs[random.below(codecs.len() as u64) as usize],
-    }
-}
-
-fn a_consumer(random: &mut Prng) -> consumer::Style {
-    consumer::Style {
-        version: [11, 12, 13, 16, 17][random.below(5) as usize],
-        session: random.one_in(2),
-        wait_ms_max: random.between(0, 1_000) as i32,
-        bytes_min: random.between(0, 4_000) as i32,
-        partition_bytes_max: random.between(1, 200_000) as i32,
-        think_ms_max: random.between(0, 300),
-        rewind_one_in: if random.one_in(2) { random.between(20, 200) } else { 0 },
-    }
 }

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::client::requests::Topic;
+use super::history::groups::GroupEvent;
+use super::history::transactions::TransactionEvent;
 use super::history::{Event, History, Moment};
 use crate::base::prng::Prng;
 use crate::io::SocketAddr;
@@ -19,6 +21,17 @@ pub enum Phase {
     Finishing,
     /// Do nothing.
     Quiet,
+}
+
+/// What a client may be told that has to be durable by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// That a log starts later than before.
+    Deletion,
+    /// That a topic was made or deleted.
+    Topic,
+    /// That an offset was committed or a transaction ended.
+    Coordinator,
 }
 
 /// A topic that clients may use.
@@ -44,6 +57,11 @@ pub struct Scene {
     topics: RefCell<Vec<KnownTopic>>,
     /// The highest offset known to exist in each partition, for those who delete records.
     ends: RefCell<BTreeMap<PartitionId, Offset>>,
+    /// The highest log start that was told of each.
+    starts: RefCell<BTreeMap<PartitionId, Offset>>,
+    /// What is awaited to be told, and whether it was.
+    awaited: Cell<Option<Told>>,
+    was_told: Cell<bool>,
     producers: Cell<u32>,
     /// Topics of those who write in transactions.
     transactional: RefCell<Vec<KnownTopic>>,
@@ -71,6 +89,9 @@ impl Scene {
             phase: Cell::new(Phase::Running),
             topics: RefCell::default(),
             ends: RefCell::default(),
+            starts: RefCell::default(),
+            awaited: Cell::new(None),
+            was_told: Cell::new(false),
             producers: Cell::new(0),
             transactional: RefCell::default(),
             transactions: Cell::new(0),
@@ -97,12 +118,43 @@ impl Scene {
 
     /// Adds to the history.
     pub fn record(&self, event: Event) {
+        if self.tells(&event).is_some_and(|told| self.awaited.get() == Some(told)) {
+            self.awaited.set(None);
+            self.was_told.set(true);
+        }
         if let Event::Read { place, bounds, .. } = &event {
             let mut ends = self.ends.borrow_mut();
             let end = ends.entry(*place).or_default();
             *end = bounds.high_watermark.max(*end);
         }
         self.history.borrow_mut().record(event);
+    }
+
+    /// What an event is the first word of.
+    fn tells(&self, event: &Event) -> Option<Told> {
+        let (place, start) = match event {
+            Event::Deleted { place, low_watermark, .. } => (place, low_watermark),
+            Event::Read { place, bounds, .. } => (place, &bounds.log_start),
+            Event::Listed { place, latest: false, offset, .. } => (place, offset),
+            Event::TopicMade { .. } | Event::TopicDeleted { .. } => return Some(Told::Topic),
+            Event::Group(GroupEvent::Committed { .. }) | Event::Transaction(TransactionEvent::Ended { .. }) => {
+                return Some(Told::Coordinator);
+            }
+            _ => return None,
+        };
+        let before = self.starts.borrow_mut().insert(*place, *start).unwrap_or(*start);
+        (before < *start).then_some(Told::Deletion)
+    }
+
+    /// Waits until a client is told of something, from now on; nothing with `None`.
+    pub fn await_told(&self, told: Option<Told>) {
+        self.awaited.set(told);
+        self.was_told.set(false);
+    }
+
+    /// Whether what was awaited has been told.
+    pub fn was_told(&self) -> bool {
+        self.was_told.get()
     }
 
     /// Now, on the history's clock.

@@ -5,7 +5,7 @@ use super::config::{DiskConfig, MachineConfig};
 use super::disk::{DIRECT_ALIGN, Disk, InodeId, PowerCut};
 use super::errors::{EISDIR, ESPIPE, EXDEV};
 use super::events::Event;
-use super::faults::DiskFaults;
+use super::faults::{DiskFaults, Written};
 use super::kernel::{Descriptor, Kernel, Waiting};
 use super::table::Key;
 use super::trace::What;
@@ -147,6 +147,20 @@ impl Kernel {
             self.machines[machine].mounts[mount].disk.hold(file.inode);
         }
         let at = self.effect_at(machine, mount, &action);
+        if let Action::Write { file, durable: true, .. } = &action {
+            let (disk, inode) = (&self.machines[machine].mounts[mount].disk, file.inode);
+            let to_journal = || disk.path_of(inode).is_some_and(|path| path.starts_with("/journal"));
+            let process = self.reactors[reactor].process;
+            if let Some((doomed, files, after)) = self.crash_in_write
+                && doomed == process
+                && (files == Written::Any || !to_journal())
+            {
+                self.crash_in_write = after.checked_sub(1).map(|after| (process, files, after));
+                if self.crash_in_write.is_none() {
+                    self.crashed = Some(process);
+                }
+            }
+        }
         if token != NOBODY {
             self.reactors[reactor].waiting.insert(token, Waiting::Disk);
         }

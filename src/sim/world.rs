@@ -9,7 +9,7 @@ use super::backend::SimBackend;
 use super::config::{Config, MachineConfig, ProcessConfig};
 use super::disk::{Disk, PowerCut};
 use super::events::Event;
-use super::faults::DiskFaultRates;
+use super::faults::{DiskFaultRates, Written};
 use super::kernel::Kernel;
 use super::trace::{Trace, What};
 use crate::base::block::Use;
@@ -125,6 +125,12 @@ impl World {
     /// reach its kernel, and [`World::crashed`] tells, upon which it is to be ended.
     pub fn crash_at_submission(&mut self, process: ProcessId, after: u64) {
         self.kernel.borrow_mut().crash_at(process.0, after);
+    }
+
+    /// Lets a process crash while the kernel has its durable write number `after` from now, counting only those to `files`:
+    /// that one was submitted, and nothing after it is.
+    pub fn crash_in_write(&mut self, process: ProcessId, files: Written, after: u64) {
+        self.kernel.borrow_mut().crash_in_write(process.0, files, after);
     }
 
     /// The process that has come to its crash point.
@@ -322,6 +328,11 @@ impl World {
         let mut kernel = self.kernel.borrow_mut();
         let (mount, _) = kernel.mount_of(machine.0, path);
         look(&mut kernel.machines[machine.0].mounts[mount].disk)
+    }
+
+    /// Sockets of connections that a process has.
+    pub fn connections(&self, process: ProcessId) -> usize {
+        self.kernel.borrow().processes[process.0].sockets.len()
     }
 
     /// Descriptors that a process has open.

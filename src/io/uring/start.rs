@@ -187,8 +187,12 @@ impl UringBackend {
         match bytes.as_slice() {
             [] => completions.push(plain(token, 0)),
             [only] => {
-                let entry = opcode::Write::new(RingFd(fd.0), only.as_ptr(), only.len() as u32);
-                let entry = entry.offset(at).rw_flags(flags).build();
+                let lasting = self.pool.lasting_of(only);
+                let (fd, from, count) = (RingFd(fd.0), only.as_ptr(), only.len() as u32);
+                let entry = match lasting.and_then(|block| self.fixed.index_of(&block, &self.ring.submitter())) {
+                    Some(index) => opcode::WriteFixed::new(fd, from, count, index).offset(at).rw_flags(flags).build(),
+                    None => opcode::Write::new(fd, from, count).offset(at).rw_flags(flags).build(),
+                };
                 self.start_holding(token, Held::Bytes { _bytes: bytes }, entry);
             }
             _ => {

@@ -31,6 +31,9 @@ impl Checker for Bounds {
             let most = usage.operations_max;
             return Err(format!("{} operations are in flight, and {most} should do", usage.operations));
         }
+        if usage.alone && usage.connections > 0 {
+            return Err(format!("{} connections are open, and their peers have been gone for long", usage.connections));
+        }
         let held = of(Use::Receive) + of(Use::Read);
         if usage.alone && (held > 0 || of(Use::Reply) > usage.replies_kept_max) {
             return Err(format!("nobody is connected, and blocks are in use: {:?}", usage.in_use));

@@ -107,6 +107,8 @@ pub struct Usage {
     pub limit_bytes: usize,
     /// What the tail may hold beyond it, in bytes: it is counted and bounded by the journal.
     pub tail_bytes_max: usize,
+    /// Connections to it that are open on its side.
+    pub connections: usize,
     /// Descriptors open.
     pub descriptors: usize,
     /// Most descriptors that the configuration allows for.

@@ -59,6 +59,17 @@ impl PowerCut {
         }
     }
 
+    /// A cut that tears half of what was being written, and keeps the other half.
+    pub fn torn() -> PowerCut {
+        PowerCut {
+            pages_kept_percent: 50,
+            pages_torn_percent: 50,
+            sizes_kept_percent: 100,
+            writes_in_flight_percent: 100,
+            names_kept: true,
+        }
+    }
+
     pub(super) fn happens(&self, percent: u8, random: &mut Prng) -> bool {
         percent > 0 && random.below(100) < u64::from(percent)
     }

@@ -102,8 +102,9 @@ class Member:
 
     def check(self):
         """Fails if the process has ended without being told to."""
-        if self.process.poll() is not None and not self.may_end and not self.failure:
-            raise AssertionError(f"a member ended by itself with status {self.process.returncode}")
+        if self.process.poll() is not None and not self.may_end:
+            why = self.failure or f"status {self.process.returncode}"
+            raise AssertionError(f"a member ended by itself with {why}")
 
     def kill(self):
         """SIGKILL: the broker hears nothing."""

@@ -183,6 +183,7 @@ def reset(bootstrap, flavour):
         group.produce()
         if "none" in flavour.abilities:
             without = Member(bootstrap, flavour, f"{group.name}-none", topics=group.topic, reset="none")
+            without.may_end = True
             group.members.append(without)
             group.wait_until(lambda: without.failure, "the member without an offset to begin at fails")
             equal(without.failure, "NO_OFFSET", "failure")

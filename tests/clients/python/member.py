@@ -46,8 +46,31 @@ def watch_input():
     return closing
 
 
+class Uncommitted:
+    """Whether records were read since a commit was asked for last, or that commit failed: an application repeats it, since no
+    client does so for asynchronous commits."""
+
+    def __init__(self):
+        self.yes = False
+
+    def note(self, found):
+        self.yes = self.yes or bool(found)
+
+    def take(self):
+        was, self.yes = self.yes, False
+        return was
+
+
 def confluent(bootstrap, options, closing):
     import confluent_kafka
+
+    uncommitted = Uncommitted()
+
+    def on_commit(error, places):
+        if error is None:
+            confluent_committed(places)
+        elif error.name() != "_NO_OFFSET":
+            uncommitted.yes = True
 
     settings = {
         "bootstrap.servers": bootstrap,
@@ -58,7 +81,7 @@ def confluent(bootstrap, options, closing):
         "topic.metadata.refresh.interval.ms": METADATA_AGE_MS,
         "fetch.wait.max.ms": 100,
         "group.protocol": options["protocol"],
-        "on_commit": lambda error, places: error or confluent_committed(places),
+        "on_commit": on_commit,
     }
     if options["protocol"] == "classic":
         settings |= {
@@ -86,9 +109,10 @@ def confluent(bootstrap, options, closing):
                     return 1
             good = [message for message in messages if not message.error()]
             tell_records((f"{m.topic()}-{m.partition()}", m.offset(), m.value()) for m in good)
-            if good and options["commit"] == "sync":
+            uncommitted.note(good)
+            if options["commit"] == "sync" and uncommitted.take():
                 confluent_committed(consumer.commit(asynchronous=False))
-            elif good and options["commit"] == "async":
+            elif options["commit"] == "async" and uncommitted.take():
                 consumer.commit(asynchronous=True)
     finally:
         consumer.close()
@@ -127,7 +151,7 @@ def kafka_python(bootstrap, options, closing):
     from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
     from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-    from kafka.errors import NoOffsetForPartitionError
+    from kafka.errors import CommitFailedError, NoOffsetForPartitionError, RebalanceInProgressError, RetriableError
 
     assignors = {
         "range": RangePartitionAssignor,
@@ -135,6 +159,13 @@ def kafka_python(bootstrap, options, closing):
         "sticky": StickyPartitionAssignor,
         "cooperative-sticky": CooperativeStickyAssignor,
     }
+    uncommitted = Uncommitted()
+
+    def on_commit(offsets, result):
+        if isinstance(result, Exception):
+            uncommitted.yes = True
+        else:
+            tell("committed", offsets={partition_name(place): offsets[place].offset for place in offsets})
 
     class Listener(kafka.ConsumerRebalanceListener):
         def on_partitions_assigned(self, assigned):
@@ -148,29 +179,31 @@ def kafka_python(bootstrap, options, closing):
 
     consumer = kafka.KafkaConsumer(**consumer_settings(bootstrap, options, assignors))
     consumer.subscribe(options["topics"].split(","), listener=Listener())
+    # 3.0.12 forgets a join that new metadata set off if poll() times out in it: it is to know the topics before it joins.
+    consumer.topics()
     try:
         while not closing.is_set():
-            found = consumer.poll(int(POLL_SECONDS * 1000), 500)
-            tell_found(found)
-            if found and options["commit"] == "sync":
-                consumer.commit()
-                tell(
-                    "committed",
-                    offsets={partition_name(place): consumer.committed(place) for place in found},
-                )
-            elif found and options["commit"] == "async":
-                consumer.commit_async(callback=kafka_python_committed)
+            try:
+                found = consumer.poll(int(POLL_SECONDS * 1000), 500)
+                tell_found(found)
+                uncommitted.note(found)
+                if options["commit"] == "sync" and uncommitted.yes:
+                    consumer.commit()
+                    uncommitted.yes = False
+                    places = {place: consumer.committed(place) for place in consumer.assignment()}
+                    tell("committed", offsets={partition_name(at): offset for at, offset in places.items() if offset})
+                elif options["commit"] == "async" and uncommitted.take():
+                    consumer.commit_async(callback=on_commit)
+            except (RetriableError, RebalanceInProgressError, CommitFailedError) as error:
+                # The next poll mends all of them. The client mostly tries again by itself, but a refused connection may come
+                # out of poll.
+                tell("error", code=type(error).__name__)
     except NoOffsetForPartitionError:
         tell("failed", code="NO_OFFSET")
         return 1
     finally:
         consumer.close()
     return 0
-
-
-def kafka_python_committed(offsets, result):
-    if not isinstance(result, Exception):
-        tell("committed", offsets={partition_name(place): offsets[place].offset for place in offsets})
 
 
 def aiokafka(bootstrap, options, closing):

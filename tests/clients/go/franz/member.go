@@ -82,12 +82,14 @@ func poll(client *kgo.Client, commit string) {
 			member.Tell("records", "partition", member.Name(partition.Topic, partition.Partition), "records", all)
 		}
 	})
+	// What a commit failed for is committed again: the client does not do that by itself.
+	offsets := client.UncommittedOffsets()
 	switch {
-	case fetches.NumRecords() == 0:
+	case len(offsets) == 0:
 	case commit == "sync":
-		client.CommitOffsetsSync(context.Background(), client.UncommittedOffsets(), committed)
+		client.CommitOffsetsSync(context.Background(), offsets, committed)
 	case commit == "async":
-		client.CommitOffsets(context.Background(), client.UncommittedOffsets(), committed)
+		client.CommitOffsets(context.Background(), offsets, committed)
 	}
 }
 

@@ -33,6 +33,8 @@ final class Member implements ConsumerRebalanceListener {
     private final Map<String, String> options;
     private final KafkaConsumer<byte[], byte[]> consumer;
     private final BlockingQueue<String> commands = new LinkedBlockingQueue<>();
+    /** Whether records were read since the last commit was asked for, or that commit failed: no client repeats an asynchronous one. */
+    private boolean uncommitted;
 
     Member(String bootstrap, List<String> settings) {
         options = settings.stream().map(setting -> setting.split("=", 2)).collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
@@ -67,7 +69,8 @@ final class Member implements ConsumerRebalanceListener {
             for (String command = null; !"close".equals(command); command = commands.poll()) {
                 ConsumerRecords<byte[], byte[]> records = consumer.poll(Duration.ofMillis(100));
                 for (TopicPartition partition : records.partitions()) tell(partition, records.records(partition));
-                if (!records.isEmpty()) commit();
+                uncommitted |= !records.isEmpty();
+                if (uncommitted) commit();
             }
         } catch (NoOffsetForPartitionException error) {
             System.out.println("{\"event\":\"failed\",\"code\":\"NO_OFFSET\"}");
@@ -90,6 +93,7 @@ final class Member implements ConsumerRebalanceListener {
     }
 
     private void commit() {
+        uncommitted = false;
         switch (options.get("commit")) {
             case "sync" -> {
                 Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
@@ -101,6 +105,7 @@ final class Member implements ConsumerRebalanceListener {
             }
             case "async" -> consumer.commitAsync((offsets, error) -> {
                 if (error == null) committed(offsets);
+                else uncommitted = true;
             });
             default -> { }
         }
