@@ -21,6 +21,8 @@ TARGET="${CARGO_TARGET_DIR:-$ROOT/target}"
 RESULTS="$ROOT/benches/RESULTS.md"
 KAFKA_HEAP=1g
 KAFKA_WARM_UP_SECONDS=10
+# Transactions take many of its paths, and few of them a second.
+KAFKA_TRANSACTIONS_WARM_UP_SECONDS=60
 START_SECONDS_MAX=60
 RESTART_BYTES=$((4 << 30))
 
@@ -43,6 +45,8 @@ WORKLOADS=(
 "tail-50|flumen kafka|read_mbs kafka:>=2;out_cpu_gb -|50 consumers of the same tail|end-to-end --partitions 6 --connections 1 --in-flight 1 --record-bytes 1024 --batch-bytes 64KiB --consumers 50 --fan-out"
 "partitions-1000|flumen kafka|rps kafka:>=10;rss kafka:<=0.1;cpu_req -;p99 -|1,000 partitions, 50 of them a request|produce --partitions 1000 --connections 6 --partitions-per-request 50 --record-bytes 100 --batch-records 1"
 "partitions-5000|flumen kafka|rps kafka:>=10;rss kafka:<=0.1;cpu_req -;p99 -|5,000 partitions, 50 of them a request|produce --partitions 5000 --connections 6 --partitions-per-request 50 --record-bytes 100 --batch-records 1"
+"transactions|flumen kafka|mbs -;commit_p50 -;commit_p99 kafka:<=0.5;cpu_gb -|transactions over 100 partitions, a commit every 100 ms, 1 KiB records, 5 requests in flight|transactions --partitions 100 --producers 1"
+"transactions-1|flumen kafka|rps -;commit_p50 -;commit_p99 kafka:<=0.5;cpu_req -|the same, records of 100 B, 1 request in flight|transactions --partitions 100 --producers 1 --in-flight 1 --record-bytes 100"
 )
 # Those that need a broker of their own, with a function each.
 SPECIAL=(cold idle restart scaling)
@@ -53,20 +57,21 @@ declare -A METRIC=(
   [out_cpu_gb]='.broker.cpu_s * 1e9 / ([.consumed.bytes, 1] | max)'
   [p50]='.latencies[] | select(.name == "acknowledge") | .p50_ms' [p99]='.latencies[] | select(.name == "acknowledge") | .p99_ms'
   [p999]='.latencies[] | select(.name == "acknowledge") | .p99_9_ms'
+  [commit_p50]='.latencies[] | select(.name == "commit") | .p50_ms' [commit_p99]='.latencies[] | select(.name == "commit") | .p99_ms'
   [e2e_p50]='.latencies[] | select(.name == "end to end") | .p50_ms' [e2e_p99]='.latencies[] | select(.name == "end to end") | .p99_ms'
   [rss]='.broker.resident_bytes / 1048576' [cores]='.broker.cores * 100' [first_ack]='.first_ack_s'
   [ready_mbs]='.consumed.bytes_per_s / 1e6'
 )
 declare -A METRIC_NAME=(
   [mbs]='MB/s' [rps]='requests/s' [read_mbs]='read MB/s' [cpu_gb]='broker CPU s/GB' [cpu_req]='broker CPU us/request'
-  [out_cpu_gb]='broker CPU s/GB sent' [p50]='p50 ms' [p99]='p99 ms' [p999]='p99.9 ms' [e2e_p50]='p50 ms' [e2e_p99]='p99 ms'
+  [commit_p50]='p50 of a commit, ms' [commit_p99]='p99 of a commit, ms' [out_cpu_gb]='broker CPU s/GB sent' [p50]='p50 ms' [p99]='p99 ms' [p999]='p99.9 ms' [e2e_p50]='p50 ms' [e2e_p99]='p99 ms'
   [rss]='resident MiB' [cores]='% of a core' [first_ack]='s to the first acknowledgement' [ready_mbs]='read MB/s'
 )
 
 rounds=3 seconds=10 only="" data="$TARGET/compare-kafka" write=1 warm_up=2 short=0
 while (($#)); do
   case "$1" in
-    --short) short=1 rounds=1 seconds=3 warm_up=1 KAFKA_WARM_UP_SECONDS=4 RESTART_BYTES=$((512 << 20)) write=0; shift ;;
+    --short) short=1 rounds=1 seconds=3 warm_up=1 KAFKA_WARM_UP_SECONDS=4 KAFKA_TRANSACTIONS_WARM_UP_SECONDS=10 RESTART_BYTES=$((512 << 20)) write=0; shift ;;
     --rounds) rounds="${2:?}"; shift 2 ;;
     --seconds) seconds="${2:?}"; shift 2 ;;
     --warm-up) warm_up="${2:?}"; shift 2 ;;
@@ -367,6 +372,9 @@ if needs_shared; then
   say "warming Kafka up"
   load kafka produce --topic warm-up --partitions 6 --connections 6 --record-bytes 1024 --batch-bytes 64KiB --duration "$KAFKA_WARM_UP_SECONDS" >/dev/null
   load kafka end-to-end --topic warm-up-small --partitions 6 --connections 64 --record-bytes 100 --batch-records 1 --duration "$KAFKA_WARM_UP_SECONDS" >/dev/null
+  if wanted transactions || wanted transactions-1; then
+    load kafka transactions --topic warm-up-transactions --partitions 100 --producers 1 --duration "$KAFKA_TRANSACTIONS_WARM_UP_SECONDS" >/dev/null
+  fi
   if wanted warm-1 || wanted warm-3; then for broker in flumen kafka; do fill "$broker" catch-up $((short ? 256 << 20 : 1 << 30)); done; fi
   for one in "${WORKLOADS[@]}"; do
     IFS='|' read -r name brokers metrics what flags <<<"$one"

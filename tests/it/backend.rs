@@ -98,6 +98,7 @@ macro_rules! conformance {
             files::absent_names_are_reported
             files::written_bytes_read_back
             files::a_durable_write_reads_back_through_another_open
+            files::large_blocks_that_come_back_are_written_as_they_are
             files::a_read_ends_at_the_end_of_the_file
             files::a_hole_reads_as_zeros
             files::a_read_fills_the_block_from_its_start_position

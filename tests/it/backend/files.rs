@@ -47,6 +47,37 @@ pub fn absent_names_are_reported(harness: impl Harness) {
     });
 }
 
+pub fn large_blocks_that_come_back_are_written_as_they_are(harness: impl Harness) {
+    let path = harness.scratch().join("file");
+    harness.one(move |io| async move {
+        const BYTES: usize = 256 << 10;
+        let file = File::open(&io, &path, DIRECT).await.expect("a new file");
+        // More of them at a time than are lasting, of two sizes; all are freed and come back with another content.
+        for round in 0..3 {
+            let blocks = (0..70).map(|number| {
+                let bytes = BYTES << (number % 2);
+                let mut block = io.pool().block_unlimited(bytes, Use::Tail).expect("memory for a test");
+                block.copy_from_slice(&pattern(round * 1_000 + number, bytes));
+                (number, block.into_slice(bytes))
+            });
+            for (number, block) in blocks.collect::<Vec<_>>() {
+                // Its second half, and then all of it.
+                let (at, half) = ((number * 2 * BYTES) as u64, block.len() / 2);
+                file.write_at(&io, at, Slices::from_iter([block.slice(half..block.len())]), false)
+                    .await
+                    .expect("a write");
+                assert!(read(&io, &file, at, half as u32).await == block[half..]);
+                file.write_at(&io, at, Slices::from_iter([block]), true).await.expect("a write");
+            }
+            for number in 0..70 {
+                let bytes = BYTES << (number % 2);
+                let found = read(&io, &file, (number * 2 * BYTES) as u64, bytes as u32).await;
+                assert!(found == pattern(round * 1_000 + number, bytes), "block {number} of round {round}");
+            }
+        }
+    });
+}
+
 pub fn written_bytes_read_back(harness: impl Harness) {
     let path = harness.scratch().join("file");
     harness.one(move |io| async move {
