@@ -163,6 +163,8 @@ impl Member {
             .with_group_id(GroupId(text(&self.group)))
             .with_member_id(self.id.clone())
             .with_generation_id(joined.generation_id)
+            .with_protocol_type(Some(text("scale")))
+            .with_protocol_name(Some(text("range")))
             .with_assignments(parts.collect())
     }
 

@@ -18,9 +18,9 @@
 //! `scripts/mutations.sh` asks that a checker notices within a stated number of seeds. The machines that need no world are held
 //! against models from the same seeds ([`machines`]). What a seed found stays as a scenario in `tests/it/world.rs`.
 //!
-//! How fast that is: `flumen-sim --seeds 0..168` played 362 seconds of simulated time for each second of CPU (2026-11-25, 2
-//! virtual cores, 24 GiB, busy with other work). Most of a run waits for connections of vanished clients to be given up;
-//! counting only the time in which clients are at work it is 61 seconds, with some 3,700 batches acknowledged and 90,000
+//! How fast that is: `flumen-sim --seeds 0..168` played 285 seconds of simulated time for each second of CPU (2026-11-26, 2
+//! virtual cores, 24 GiB, nothing else running). Most of a run waits for connections of vanished clients to be given up;
+//! counting only the time in which clients are at work it is 51 seconds, with some 3,300 batches acknowledged and 77,000
 //! records read in each run. Every invocation prints both figures.
 //!
 //! Every choice is drawn from a stream of its own purpose (order, schedule, counts, each disk's latency, each kind of
