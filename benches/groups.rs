@@ -139,11 +139,13 @@ struct Member {
     group: String,
     id: StrBytes,
     generation: i32,
+    /// Content of its metadata: a member that joins again with the same is let be, unless it leads.
+    metadata: u8,
 }
 
 impl Member {
     fn join_request(&self) -> JoinGroupRequest {
-        let metadata = vec![0; METADATA_BYTES];
+        let metadata = vec![self.metadata; METADATA_BYTES];
         let protocol = JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(metadata.into());
         JoinGroupRequest::default()
             .with_group_id(GroupId(text(&self.group)))
@@ -254,6 +256,7 @@ fn members(address: &str, group: impl Fn(usize) -> String, count: usize) -> Vec<
         group: group(place),
         id: StrBytes::default(),
         generation: -1,
+        metadata: 0,
     };
     (0..count).map(member).collect()
 }
@@ -264,6 +267,7 @@ fn classic(what: &str, options: &Options, address: &str, group: impl Fn(usize) -
     let connected = Usage::of(options.pid);
     let first = rebalance(&mut members);
     let formed = Usage::of(options.pid);
+    members.iter_mut().for_each(|member| member.metadata += 1);
     let again = rebalance(&mut members);
     let after = Usage::of(options.pid);
     let (cpu, round) = heartbeats(&mut members, options.pid);
@@ -288,7 +292,7 @@ struct Consumer {
 impl Consumer {
     fn request(&self) -> ConsumerGroupHeartbeatRequest {
         let request = ConsumerGroupHeartbeatRequest::default()
-            .with_group_id(GroupId(text("scale-consumer")))
+            .with_group_id(GroupId(text(&format!("scale-consumer-{}", std::process::id()))))
             .with_member_id(text(&self.id))
             .with_member_epoch(self.epoch)
             .with_topic_partitions(Some(self.held.clone()));
@@ -480,8 +484,14 @@ fn main() {
         return stored(&options, &address);
     }
     let (count, groups) = (options.members, options.groups);
-    classic(&format!("{count} members in one group"), &options, &address, |_| "scale-one".to_owned(), count);
-    let group = |place: usize| format!("scale-{}", place / 5);
+    classic(
+        &format!("{count} members in one group"),
+        &options,
+        &address,
+        |_| format!("scale-one-{}", std::process::id()),
+        count,
+    );
+    let group = |place: usize| format!("scale-{}-{}", std::process::id(), place / 5);
     classic(&format!("{groups} groups of 5"), &options, &address, group, groups * 5);
     consumer(&options, &address);
 }
