@@ -12,7 +12,7 @@ import sys
 
 # Producers of transactions; consumers in both isolation levels behind transactions of the Java client; fetches of aborted records.
 TESTS = ("0103_transactions", "0098_consumer_txn", "0129_fetch_aborted_msgs")
-SECONDS_MAX = 300
+SECONDS_MAX = 600
 LINES_SHOWN = 40
 VERDICT = re.compile(r"\| (\d{4}_\w+)\s*\|\s*(PASSED|FAILED|SKIPPED|DNS|RUNNING)\s*\|\s*([\d.]+)s")
 
