@@ -10,12 +10,12 @@
 //! more than copying it). Some large ones are *lasting*: their memory stays where it is as long as the pool, so that a
 //! ring can tell the kernel of it once.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{self, GlobalAlloc, Layout, System};
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Alignment of every block's address and size, in bytes: what O_DIRECT asks for on every device in use.
 pub const BLOCK_ALIGN: usize = 4096;
@@ -24,8 +24,11 @@ pub const BLOCK_ALIGN: usize = 4096;
 const CLASS_BYTES_MAX: usize = 4 << 20;
 /// Size classes are powers of two from 4 KiB to [`CLASS_BYTES_MAX`].
 const CLASSES: usize = (CLASS_BYTES_MAX / BLOCK_ALIGN).trailing_zeros() as usize + 1;
-/// At most this many freed bytes wait for reuse in one pool, and the lasting ones.
+/// At most this many freed bytes wait for reuse in one pool; lasting ones are not counted.
 const IDLE_BYTES_MAX: usize = 64 << 20;
+/// Blocks up to this size come from the program's allocator. Every log that rests may hold one of 4 KiB, and the
+/// system's takes 8 KiB for it: its own header stands before each, so that the next 4 KiB boundary is a page away.
+const SMALL_BYTES_MAX: usize = 32 << 10;
 
 /// Blocks from this size on may be lasting: what journals and runs are written from.
 const LASTING_BYTES_MIN: usize = 256 << 10;
@@ -73,14 +76,19 @@ pub struct Pool {
 struct Shared {
     limit_bytes: usize,
     in_use: [AtomicUsize; Use::ALL.len()],
-    lasting: AtomicU16,
-    lasting_bytes: AtomicUsize,
-    idle: Mutex<Idle>,
+    kept: Mutex<Kept>,
 }
 
-struct Idle {
-    classes: [Vec<Memory>; CLASSES],
-    bytes: usize,
+/// What a pool keeps beside the blocks in use.
+#[derive(Default)]
+struct Kept {
+    /// Freed memory, by size class.
+    idle: [Vec<Memory>; CLASSES],
+    /// Bytes of it that do not last.
+    idle_bytes: usize,
+    /// How many blocks were made lasting, and their bytes; they may be in use.
+    lasting: u16,
+    lasting_bytes: usize,
 }
 
 /// One allocation, with neither an owner nor a content.
@@ -100,9 +108,11 @@ impl Memory {
     }
 
     fn allocate(bytes: usize) -> Option<Memory> {
-        // Not from the program's allocator, which is made for small things and takes huge pages for large ones.
+        let layout = Memory::layout(bytes);
+        // The program's allocator is made for small things; for large ones it takes huge pages.
         // SAFETY: the layout has a size above zero (asserted by the callers' rounding up to BLOCK_ALIGN).
-        let address = NonNull::new(unsafe { System.alloc(Memory::layout(bytes)) })?;
+        let address = unsafe { if bytes <= SMALL_BYTES_MAX { alloc::alloc(layout) } else { System.alloc(layout) } };
+        let address = NonNull::new(address)?;
         // Blocks are handed out as initialised bytes, so they are zeroed once, at birth; this is also the first touch.
         // SAFETY: the allocation is `bytes` long and exclusively ours.
         unsafe { address.as_ptr().write_bytes(0, bytes) };
@@ -112,8 +122,15 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: allocated in `allocate` with this very layout, and dropped once.
-        unsafe { System.dealloc(self.address.as_ptr(), Memory::layout(self.bytes)) };
+        let (address, layout) = (self.address.as_ptr(), Memory::layout(self.bytes));
+        // SAFETY: `allocate` took it from this allocator, which follows from the size, with this layout; dropped once.
+        unsafe {
+            if self.bytes <= SMALL_BYTES_MAX {
+                alloc::dealloc(address, layout)
+            } else {
+                System.dealloc(address, layout)
+            }
+        };
     }
 }
 
@@ -130,13 +147,7 @@ fn class(rounded_bytes: usize) -> Option<usize> {
 impl Pool {
     /// A pool that hands out at most `limit_bytes` at a time, over all uses.
     pub fn new(limit_bytes: usize) -> Pool {
-        let shared = Shared {
-            limit_bytes,
-            in_use: Default::default(),
-            lasting: AtomicU16::new(0),
-            lasting_bytes: AtomicUsize::new(0),
-            idle: Mutex::new(Idle { classes: Default::default(), bytes: 0 }),
-        };
+        let shared = Shared { limit_bytes, in_use: Default::default(), kept: Mutex::default() };
         Pool { shared: Arc::new(shared) }
     }
 
@@ -156,18 +167,11 @@ impl Pool {
     /// machine has no memory left.
     pub fn block_unlimited(&self, bytes: usize, purpose: Use) -> Option<Block> {
         let size = rounded(bytes);
-        let recycled = class(size).and_then(|class| {
-            let mut idle = self.shared.idle.lock().expect("the idle lists are never left mid-change");
-            let memory = idle.classes[class].pop()?;
-            idle.bytes -= memory.bytes;
-            Some(memory)
-        });
-        let memory = match recycled {
+        let memory = match self.shared.recycled(size) {
             Some(memory) => memory,
             None => {
-                let mut memory = Memory::allocate(size)?;
-                memory.lasting = self.shared.next_lasting(size);
-                memory
+                let memory = Memory::allocate(size)?;
+                self.shared.numbered(memory)
             }
         };
         self.shared.in_use[purpose as usize].fetch_add(size, Ordering::Relaxed);
@@ -209,27 +213,44 @@ pub struct Lasting {
 }
 
 impl Shared {
-    /// The number of a new allocation, if it is to last.
-    fn next_lasting(&self, bytes: usize) -> Option<u16> {
-        if bytes < LASTING_BYTES_MIN || class(bytes).is_none() {
-            return None;
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("what is kept is never left mid-change")
+    }
+
+    fn recycled(&self, bytes: usize) -> Option<Memory> {
+        let mut kept = self.kept();
+        let memory = kept.idle[class(bytes)?].pop()?;
+        if memory.lasting.is_none() {
+            kept.idle_bytes -= memory.bytes;
         }
-        let add = |so_far: usize| Some(so_far + bytes).filter(|total| *total <= LASTING_BYTES_MAX);
-        self.lasting_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
-        let next = |count: u16| (count < LASTING_MAX).then_some(count + 1);
-        self.lasting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()
+        Some(memory)
+    }
+
+    /// A new allocation, which from here on lasts if it is large enough and there are not enough of them.
+    fn numbered(&self, mut memory: Memory) -> Memory {
+        if (LASTING_BYTES_MIN..=CLASS_BYTES_MAX).contains(&memory.bytes) {
+            let mut kept = self.kept();
+            if kept.lasting < LASTING_MAX && kept.lasting_bytes + memory.bytes <= LASTING_BYTES_MAX {
+                memory.lasting = Some(kept.lasting);
+                kept.lasting += 1;
+                kept.lasting_bytes += memory.bytes;
+            }
+        }
+        memory
     }
 
     fn give_back(&self, memory: Memory, purpose: Use) {
         let before = self.in_use[purpose as usize].fetch_sub(memory.bytes, Ordering::Relaxed);
         assert!(before >= memory.bytes, "more bytes freed than were in use");
-        if let Some(class) = class(memory.bytes) {
-            let mut idle = self.idle.lock().expect("the idle lists are never left mid-change");
-            if memory.lasting.is_some() || idle.bytes + memory.bytes <= IDLE_BYTES_MAX {
-                idle.bytes += memory.bytes;
-                idle.classes[class].push(memory);
+        let Some(class) = class(memory.bytes) else { return };
+        let mut kept = self.kept();
+        if memory.lasting.is_none() {
+            if kept.idle_bytes + memory.bytes > IDLE_BYTES_MAX {
+                return;
             }
+            kept.idle_bytes += memory.bytes;
         }
+        kept.idle[class].push(memory);
     }
 }
 
