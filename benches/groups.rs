@@ -5,8 +5,8 @@
 //! ```
 //!
 //! One connection a member, as clients have it; without `--bootstrap` nothing is measured. The broker is to run with
-//! `group.initial.rebalance.delay.ms=0`, or that time is part of the first figure. The topic `scale` is made with as many partitions
-//! as there are members.
+//! `group.initial.rebalance.delay.ms=0`, or that time is part of the first figure. The topic `scale-MEMBERS` is made with as many
+//! partitions as there are members.
 //!
 //! With `--stored 100000` only what is kept is measured: that many groups with an offset each, and a tenth as many transactional ids.
 //! After the broker was started again, the same with `--loaded` tells how long it takes until all of them are known.
@@ -284,6 +284,7 @@ fn classic(what: &str, options: &Options, address: &str, group: impl Fn(usize) -
 /// A member of the consumer protocol.
 struct Consumer {
     client: Client,
+    topic: TopicName,
     id: String,
     epoch: i32,
     held: Vec<TopicPartitions>,
@@ -297,9 +298,7 @@ impl Consumer {
             .with_member_epoch(self.epoch)
             .with_topic_partitions(Some(self.held.clone()));
         match self.epoch {
-            0 => request
-                .with_rebalance_timeout_ms(120_000)
-                .with_subscribed_topic_names(Some(vec![TopicName(text("scale"))])),
+            0 => request.with_rebalance_timeout_ms(120_000).with_subscribed_topic_names(Some(vec![self.topic.clone()])),
             _ => request,
         }
     }
@@ -307,7 +306,13 @@ impl Consumer {
 
 fn consumer(options: &Options, address: &str) {
     let mut consumers: Vec<Consumer> = (0..options.members)
-        .map(|number| Consumer { client: Client::connect(address), id: new_id(number), epoch: 0, held: Vec::new() })
+        .map(|number| Consumer {
+            client: Client::connect(address),
+            topic: topic_name(options.members),
+            id: new_id(number),
+            epoch: 0,
+            held: Vec::new(),
+        })
         .collect();
     let (before, started) = (Usage::of(options.pid), Instant::now());
     let mut rounds = 0;
@@ -390,7 +395,7 @@ fn stored(options: &Options, address: &str) {
                 .with_committed_offset(7)
                 .with_committed_metadata(Some(text("")));
             let topic = OffsetCommitRequestTopic::default()
-                .with_name(TopicName(text("scale")))
+                .with_name(topic_name(options.members))
                 .with_partitions(vec![partition]);
             OffsetCommitRequest::default()
                 .with_group_id(GroupId(text(&format!("stored-{number}"))))
@@ -426,8 +431,9 @@ fn loaded(options: &Options, address: &str) {
     let fetches: Vec<_> = (0..options.stored)
         .step_by(100)
         .map(|number| {
-            let topic =
-                OffsetFetchRequestTopics::default().with_name(TopicName(text("scale"))).with_partition_indexes(vec![0]);
+            let topic = OffsetFetchRequestTopics::default()
+                .with_name(topic_name(options.members))
+                .with_partition_indexes(vec![0]);
             let group = OffsetFetchRequestGroup::default()
                 .with_group_id(GroupId(text(&format!("stored-{number}"))))
                 .with_topics(Some(vec![topic]));
@@ -456,10 +462,15 @@ fn loaded(options: &Options, address: &str) {
     );
 }
 
+/// The topic with as many partitions as there are members.
+fn topic_name(members: usize) -> TopicName {
+    TopicName(text(&format!("scale-{members}")))
+}
+
 fn prepare(options: &Options, address: &str) {
     let mut client = Client::connect(address);
     let topic = CreatableTopic::default()
-        .with_name(TopicName(text("scale")))
+        .with_name(topic_name(options.members))
         .with_num_partitions(i32::try_from(options.members).unwrap())
         .with_replication_factor(1);
     client.ask(7, &CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(60_000));
