@@ -19,8 +19,32 @@ use crate::model::offset::{Offset, Timestamp};
 use crate::protocol::topic::TopicRef;
 use crate::shard::Behind;
 
-/// Groups and committed offsets that one reactor tells of: enough for a thousand groups, and a bound for those who have more.
-const OFFSETS_MAX: usize = 20_000;
+/// The socket's name in the data directory. It takes `list AFTER`, for the groups whose ids come after that one, or `describe
+/// GROUP`, and answers with a [`Page`].
+pub const LAG_SOCKET: &str = "lag.sock";
+
+/// Groups and committed offsets that one reactor tells of at a time; a group with more comes alone.
+const PAGE_MAX: usize = 5_000;
+
+/// Groups with their lag, in the order of their ids.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// Why there is no answer; none if there is one.
+    pub error: Option<String>,
+    /// The groups.
+    pub groups: Vec<GroupLag>,
+    /// Whether more come after the last one.
+    pub more: bool,
+}
+
+/// Which groups are wanted.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// A page of those whose ids come after this.
+    After(String),
+    /// One.
+    One(String),
+}
 
 /// A group with its lag.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,6 +83,15 @@ pub struct PartitionLag {
     pub ms: Option<i64>,
     /// How long ago the offset was committed, in milliseconds.
     pub committed_ago_ms: i64,
+}
+
+/// What one reactor tells of its groups.
+#[derive(Clone, Debug, Default)]
+pub struct OffsetsPart {
+    /// Groups, in the order of their ids.
+    pub groups: Vec<GroupOffsets>,
+    /// Whether it has more, after these.
+    pub more: bool,
 }
 
 /// The committed offsets of a group.
@@ -117,18 +150,32 @@ impl Times {
     }
 }
 
-/// The lag of every group, in the order of their ids.
-pub async fn of_all(broker: &Rc<Broker>) -> Vec<GroupLag> {
+/// Answers a line of [`LAG_SOCKET`].
+pub async fn answer_line(broker: Rc<Broker>, line: String) -> Page {
+    let failed = |error| Page { error: Some(error), ..Page::default() };
+    match line.split_once(' ') {
+        Some(("list", after)) => page(&broker, Wanted::After(after.to_owned())).await,
+        Some(("describe", group)) => {
+            let found = page(&broker, Wanted::One(group.to_owned())).await;
+            let missing = || failed(format!("there is no group '{group}', or its coordinator is still loading"));
+            if found.groups.is_empty() { missing() } else { found }
+        }
+        _ => failed("ask for 'list AFTER' or 'describe GROUP'".to_owned()),
+    }
+}
+
+/// Groups that are wanted, with their lag.
+pub async fn page(broker: &Rc<Broker>, wanted: Wanted) -> Page {
     let others = (0..broker.reactors() as ReactorId).filter(|reactor| *reactor != broker.io.reactor_id());
-    let calls: Vec<_> = others.map(|reactor| broker.ask(reactor, Ask::GroupOffsets)).collect();
-    let mut groups = offsets_here(broker);
+    let calls: Vec<_> = others.map(|reactor| broker.ask(reactor, Ask::GroupOffsets(wanted.clone()))).collect();
+    let mut parts = vec![offsets_here(broker, &wanted)];
     for call in calls {
         match call.await {
-            Answer::GroupOffsets(there) => groups.extend(there),
+            Answer::GroupOffsets(there) => parts.push(there),
             _ => unreachable!("a question for groups is answered with groups"),
         }
     }
-    groups.sort_by(|left, right| left.group.cmp(&right.group));
+    let (groups, more) = merged(parts);
     let image = broker.image();
     let mut scatter = Scatter::default();
     for one in groups.iter().flat_map(|group| &group.offsets) {
@@ -142,7 +189,20 @@ pub async fn of_all(broker: &Rc<Broker>) -> Vec<GroupLag> {
         let partitions = partitions.map(|(offset, behind)| PartitionLag::of(offset, behind.ok(), wall_ms)).collect();
         GroupLag { group, state, kind, members, ..GroupLag::of(partitions) }
     };
-    groups.into_iter().map(with_lag).collect()
+    Page { error: None, groups: groups.into_iter().map(with_lag).collect(), more }
+}
+
+/// What the reactors told, in order. A reactor that has more may have some that come before the last of another one: all end
+/// where the first of them does.
+fn merged(parts: Vec<OffsetsPart>) -> (Vec<GroupOffsets>, bool) {
+    let ends = parts.iter().filter(|part| part.more).map(|part| part.groups.last().map(|last| last.group.clone()));
+    let end = ends.min();
+    let mut groups: Vec<_> = parts.into_iter().flat_map(|part| part.groups).collect();
+    groups.sort_by(|left, right| left.group.cmp(&right.group));
+    if let Some(end) = &end {
+        groups.retain(|group| Some(&group.group) <= end.as_ref());
+    }
+    (groups, end.is_some())
 }
 
 fn route(broker: &Broker, image: &Image, offset: &GroupOffset) -> Result<(ReactorId, LagQuestion), ClientError> {
@@ -158,34 +218,42 @@ fn answer(answer: Answer) -> Vec<Result<Behind, ClientError>> {
     }
 }
 
-/// What the coordinators of this reactor know.
-pub fn offsets_here(broker: &Broker) -> Vec<GroupOffsets> {
-    let mut left = OFFSETS_MAX;
-    let mut groups = Vec::new();
-    for (_, coordinator) in broker.coordinators.groups() {
-        let here = coordinator.peek(|machine| {
-            let offset = |(topic, partition, committed): (&str, i32, &CommittedOffset)| GroupOffset {
-                topic: topic.to_owned(),
-                partition,
-                offset: committed.offset,
-                commit_ms: committed.commit_ms,
-            };
-            let mut here = Vec::new();
-            for (listed, members) in machine.overview() {
-                if left == 0 {
-                    break;
-                }
-                let group = listed.group_id.0.to_string();
-                let offsets: Vec<_> = machine.offsets().of_group(&group).take(left - 1).map(offset).collect();
-                left -= 1 + offsets.len();
-                let (state, kind) = (listed.group_state.to_string(), listed.group_type.to_string());
-                here.push(GroupOffsets { group, state, kind, members, offsets });
-            }
-            here
-        });
-        groups.extend(here.into_iter().flatten());
+/// What the coordinators of this reactor know of the groups that are wanted: whole groups, in the order of their ids.
+pub fn offsets_here(broker: &Broker, wanted: &Wanted) -> OffsetsPart {
+    let is_wanted = |group: &str| match wanted {
+        Wanted::After(after) => group > after.as_str(),
+        Wanted::One(one) => group == one,
+    };
+    let coordinators: Vec<_> = broker.coordinators.groups().into_iter().map(|(_, one)| one).collect();
+    let mut found: Vec<_> = Vec::new();
+    for (place, coordinator) in coordinators.iter().enumerate() {
+        let here = coordinator.peek(|machine| machine.overview()).unwrap_or_default().into_iter();
+        found.extend(
+            here.filter(|(listed, _)| is_wanted(&listed.group_id.0)).map(|(listed, members)| (place, listed, members)),
+        );
     }
-    groups
+    found.sort_by(|(_, left, _), (_, right, _)| left.group_id.0.cmp(&right.group_id.0));
+    let (mut part, mut told, count) = (OffsetsPart::default(), 0, found.len());
+    for (place, listed, members) in found {
+        let group = listed.group_id.0.to_string();
+        let offset = |(topic, partition, committed): (&str, i32, &CommittedOffset)| GroupOffset {
+            topic: topic.to_owned(),
+            partition,
+            offset: committed.offset,
+            commit_ms: committed.commit_ms,
+        };
+        let offsets =
+            coordinators[place].peek(|machine| machine.offsets().of_group(&group).map(offset).collect::<Vec<_>>());
+        let offsets = offsets.unwrap_or_default();
+        told += 1 + offsets.len();
+        if told > PAGE_MAX && !part.groups.is_empty() {
+            break;
+        }
+        let (state, kind) = (listed.group_state.to_string(), listed.group_type.to_string());
+        part.groups.push(GroupOffsets { group, state, kind, members, offsets });
+    }
+    part.more = part.groups.len() < count;
+    part
 }
 
 /// Answers questions about partitions that are hosted here.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::controller::{Command, Decided};
-use super::lag::GroupOffsets;
+use super::lag::{OffsetsPart, Wanted};
 use super::stats::ReactorStats;
 use crate::base::block::Slice;
 use crate::base::time::Instant;
@@ -80,7 +80,7 @@ pub enum Ask {
     /// What a coordinator of transactions decides.
     Transaction(Box<TransactionQuestion>),
     /// The committed offsets that the coordinators there keep.
-    GroupOffsets,
+    GroupOffsets(Wanted),
     /// How far readers are behind.
     Lag(Vec<LagQuestion>),
     /// Commit offsets in a transaction, once its coordinator has said that they may be part of it.
@@ -121,7 +121,7 @@ pub enum Answer {
     /// What the transaction's coordinator says.
     Transaction(Box<Result<transaction::machine::Reply, ClientError>>),
     /// Group by group.
-    GroupOffsets(Vec<GroupOffsets>),
+    GroupOffsets(OffsetsPart),
     /// One result a question.
     Lag(Vec<Result<Behind, ClientError>>),
     /// One result a marker.

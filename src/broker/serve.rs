@@ -84,8 +84,8 @@ fn answer(broker: &Rc<Broker>, from: ReactorId, call: CallId, ask: Ask) {
             let waiting = WaitingHere::new(broker, from, call);
             spawn(broker, from, call, |_| async move { Answer::Transaction(Box::new(until(asked, waiting).await)) });
         }
-        Ask::GroupOffsets => {
-            let offsets = Answer::GroupOffsets(lag::offsets_here(broker));
+        Ask::GroupOffsets(wanted) => {
+            let offsets = Answer::GroupOffsets(lag::offsets_here(broker, &wanted));
             calls::answer(&broker.mesh, from, call, offsets);
         }
         Ask::Lag(questions) => {

@@ -147,6 +147,7 @@ async fn lead(io: Handle, mesh: Mesh<Message>, config: Arc<Config>) -> Result<()
         io.spawn(accept::accept(Rc::clone(&broker), listener, number));
     }
     io.spawn(accept::serve_stats(Rc::clone(&broker)));
+    io.spawn(questions::serve(Rc::clone(&broker), lag::LAG_SOCKET, "how far groups are", lag::answer_line));
     io.spawn(questions::serve(Rc::clone(&broker), why::GROUPS_SOCKET, "why groups rebalance", why::rebalances));
     let held_back = "what holds back a partition";
     io.spawn(questions::serve(Rc::clone(&broker), holder::TRANSACTIONS_SOCKET, held_back, holder::answer));
@@ -370,6 +371,7 @@ pub async fn snapshot(broker: &Rc<Broker>) -> stats::Snapshot {
             _ => unreachable!("a question for counts is answered with counts"),
         }
     }
+    let groups = lag::page(broker, lag::Wanted::After(String::new())).await;
     let image = broker.image();
     let pool = broker.io.pool();
     let in_use = Use::ALL.iter().map(|purpose| (purpose.name().to_owned(), pool.in_use(*purpose) as u64)).collect();
@@ -380,7 +382,8 @@ pub async fn snapshot(broker: &Rc<Broker>) -> stats::Snapshot {
         uptime_ms: milliseconds(&broker.io, broker.started),
         topics: image.topics().len() as u64,
         partitions: image.partition_count() as u64,
-        groups: lag::of_all(broker).await,
+        groups: groups.groups,
+        more_groups: groups.more,
         memory: stats::MemoryStats { limit: pool.limit_bytes() as u64, in_use },
         reactors,
     }

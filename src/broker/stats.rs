@@ -314,9 +314,12 @@ pub struct Snapshot {
     pub topics: u64,
     /// Partitions in the cluster.
     pub partitions: u64,
-    /// Groups, and how far they are behind.
+    /// The first groups, and how far they are behind.
     #[serde(default)]
     pub groups: Vec<GroupLag>,
+    /// Whether there are more groups: `flumen group list` tells of all.
+    #[serde(default)]
+    pub more_groups: bool,
     /// Memory.
     pub memory: MemoryStats,
     /// The reactors, in order.

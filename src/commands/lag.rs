@@ -1,22 +1,35 @@
 //! `flumen group list` and `describe`: how far groups have come, and how far they are behind, as the broker itself knows it.
 
-use flumen::broker::lag::{GroupLag, PartitionLag};
+use flumen::broker::lag::{GroupLag, LAG_SOCKET, Page, PartitionLag};
 
-use super::{Outcome, say, stats};
+use super::{Outcome, ask, say};
 
-/// What the broker whose data is at `data` knows of its groups.
-fn groups(data: &str) -> Result<Vec<GroupLag>, String> {
-    Ok(stats::snapshot(data)?.groups)
+fn page(data: &str, question: &str) -> Result<Page, String> {
+    let page: Page = ask::read(&ask::ask(data, LAG_SOCKET, question)?)?;
+    match page.error {
+        Some(error) => Err(error),
+        None => Ok(page),
+    }
 }
 
-/// Lists all groups.
+/// Lists all groups of the broker whose data is at `data`.
 pub fn list(data: &str, json: bool) -> Outcome {
-    print_groups(&groups(data)?, json)
+    let mut groups: Vec<GroupLag> = Vec::new();
+    loop {
+        let after = groups.last().map(|last| last.group.clone()).unwrap_or_default();
+        let Page { groups: some, more, .. } = page(data, &format!("list {after}"))?;
+        let ends = !more || some.is_empty();
+        groups.extend(some);
+        if ends {
+            return print_groups(&groups, json);
+        }
+    }
 }
 
 /// Describes one group, partition by partition.
 pub fn describe(data: &str, name: &str, json: bool) -> Outcome {
-    print_group(&groups(data)?, name, json)
+    let found = page(data, &format!("describe {name}"))?.groups.pop();
+    print_group(&found.ok_or("the broker tells of no group")?, json)
 }
 
 fn print_json<T: serde::Serialize + ?Sized>(value: &T) -> Outcome {
@@ -48,9 +61,7 @@ fn print_groups(groups: &[GroupLag], json: bool) -> Outcome {
     Ok(())
 }
 
-fn print_group(groups: &[GroupLag], name: &str, json: bool) -> Outcome {
-    let group = groups.iter().find(|group| group.group == name);
-    let group = group.ok_or_else(|| format!("there is no group '{name}'"))?;
+fn print_group(group: &GroupLag, json: bool) -> Outcome {
     if json {
         return print_json(group);
     }

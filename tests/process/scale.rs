@@ -8,6 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use flumen::broker::lag::GroupLag;
 use flumen::protocol::StrBytes;
 use flumen::protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use flumen::protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -220,6 +221,12 @@ fn many_groups_and_transactional_ids_take_little_and_are_loaded_at_once() {
     let took = began.elapsed();
     eprintln!("all groups are known {took:?} after the start");
     assert!(took <= 2 * READY_MAX, "{took:?}");
+    // An operator sees all of them, page by page.
+    let listed: Vec<GroupLag> = serde_json::from_str(&broker.command(&["group", "list", "--json"])).unwrap();
+    let mut names: Vec<_> = (0..GROUPS).map(|number| format!("group-{number}")).collect();
+    names.sort();
+    assert!(listed.iter().map(|one| &one.group).eq(&names), "{} groups are listed", listed.len());
+    assert!(listed.iter().all(|one| format!("group-{}", one.partitions[0].offset) == one.group));
 }
 
 fn acknowledged(client: &mut Client, id: i32) {

@@ -357,7 +357,7 @@ pub(super) fn settle(
             if !group.is_unsettled {
                 return;
             }
-            group.settle(situation.now, situation.wall_ms, settings.consumer.session_timeout);
+            group.settle(situation.now, settings.consumer.session_timeout);
             if history.is_open() {
                 let outcome = match group.state() {
                     ConsumerState::Stable => Outcome::Stable,

@@ -25,6 +25,8 @@ pub mod settings;
 pub mod topic_hash;
 
 #[cfg(test)]
+mod retention_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

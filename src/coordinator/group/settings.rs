@@ -5,6 +5,7 @@ use crate::metadata::config::definition::Value;
 use crate::metadata::config::group_configs;
 use crate::metadata::config::layers::Layers;
 use crate::metadata::image::{Configs, Image};
+use crate::model::error_code::{ClientError, ErrorCode};
 
 /// Which way groups in use may change their protocol (`group.consumer.migration.policy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct ClassicSettings {
 /// How a consumer group is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerSettings {
+    /// Whether the protocol may be used.
+    pub is_on: bool,
     /// How long a member may be silent.
     pub session_timeout: Duration,
     /// How often members are told to send heartbeats, in milliseconds.
@@ -59,6 +62,18 @@ pub struct ConsumerSettings {
     pub assignors: Vec<String>,
     /// Which way groups in use may change their protocol.
     pub migration: MigrationPolicy,
+}
+
+impl ConsumerSettings {
+    /// # Errors
+    /// UNSUPPORTED_VERSION where the operator has turned the protocol off.
+    pub fn check_is_on(&self) -> Result<(), ClientError> {
+        if self.is_on {
+            return Ok(());
+        }
+        let message = "The consumer group protocol is off: group.coordinator.rebalance.protocols does not name it.";
+        Err(ClientError::new(ErrorCode::UnsupportedVersion, message.to_owned()))
+    }
 }
 
 /// How groups are run.
@@ -105,6 +120,7 @@ impl GroupSettings {
                 size_max: size("group.max.size"),
             },
             consumer: ConsumerSettings {
+                is_on: list(layers, "group.coordinator.rebalance.protocols").iter().any(|name| name == "consumer"),
                 session_timeout: milliseconds(whole(group_configs::CONSUMER_SESSION_TIMEOUT_MS)),
                 heartbeat_interval_ms: i32::try_from(whole(group_configs::CONSUMER_HEARTBEAT_INTERVAL_MS))
                     .unwrap_or(i32::MAX),
@@ -117,15 +133,17 @@ impl GroupSettings {
     }
 }
 
-/// The assignors of the configuration that this broker has; all that it has where none is.
+/// The assignors of the configuration; all that this broker has where the list is empty.
 fn assignors(layers: &Layers<'_>) -> Vec<String> {
-    let configured = match layers.value("group.consumer.assignors") {
-        Some(Value::List(names)) => names,
+    let configured = list(layers, "group.consumer.assignors");
+    if configured.is_empty() { super::consumer::assignor::NAMES.map(str::to_owned).to_vec() } else { configured }
+}
+
+fn list(layers: &Layers<'_>, name: &str) -> Vec<String> {
+    match layers.value(name) {
+        Some(Value::List(items)) => items,
         _ => Vec::new(),
-    };
-    let known: Vec<String> =
-        configured.into_iter().filter(|name| super::consumer::assignor::NAMES.contains(&name.as_str())).collect();
-    if known.is_empty() { super::consumer::assignor::NAMES.map(str::to_owned).to_vec() } else { known }
+    }
 }
 
 fn text(layers: &Layers<'_>, name: &str) -> String {

@@ -87,6 +87,8 @@ pub enum Rule {
     OneOfAnyCase(&'static [&'static str]),
     /// A list of these texts alone.
     EachOneOf(&'static [&'static str]),
+    /// A list of these texts alone, with the second among them, which cannot be turned off.
+    EachOneOfAlways(&'static [&'static str], &'static str),
     /// A text or list that is not empty.
     NotEmpty,
     /// `*`, or a list of `partition:broker`.
@@ -206,6 +208,13 @@ impl Definition {
             }
             (Rule::EachOneOf(words), Value::List(items)) => {
                 items.iter().try_for_each(|item| self.check_word(item, words))
+            }
+            (Rule::EachOneOfAlways(words, always), Value::List(items)) => {
+                items.iter().try_for_each(|item| self.check_word(item, words))?;
+                if items.iter().any(|item| item == always) {
+                    return Ok(());
+                }
+                Err(self.invalid(value, &format!("Disabling '{always}' is not supported")))
             }
             (Rule::NotEmpty, Value::Text(text)) if text.is_empty() => {
                 Err(self.invalid(text, "String must be non-empty"))

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use flumen::broker::lag::GroupLag;
 use flumen::broker::why::{GROUPS_SOCKET, Rebalances};
 use flumen::metadata::controller::configs::resource_type;
 use flumen::model::error_code::ErrorCode;
@@ -260,7 +261,9 @@ fn until_shared(members: &mut [Member], group_id: &str, topic: Uuid, shares: &[u
 #[test]
 fn members_of_a_consumer_group_share_and_outlive_the_broker() {
     let data = scratch();
-    let broker = start(data.path());
+    let mut broker = start(data.path());
+    let began = Instant::now();
+    let began_ms = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
     let topic = Client::connect(broker.address).create_topic("orders", 6, &[]);
     let mut members = vec![Member::join(broker.address, "new", "a"), Member::join(broker.address, "new", "b")];
     until_shared(&mut members, "new", topic, &[3, 3]);
@@ -296,6 +299,23 @@ fn members_of_a_consumer_group_share_and_outlive_the_broker() {
     let last = told.rebalances.last().unwrap();
     assert_eq!((last.outcome.as_str(), last.members, last.member_id.as_str()), ("stable", 2, "b"));
     assert!(last.cause.contains("joined"), "{}", last.cause);
+    assert_eq!((last.client_host.as_str(), last.generation), ("/127.0.0.1", epoch));
+    let duration = i64::try_from(last.duration_ms).unwrap();
+    assert!(
+        (began_ms..=began_ms + began.elapsed().as_millis() as i64).contains(&(last.started_ms + duration)),
+        "{last:?}"
+    );
+    let told_by_command = broker.command(&["group", "why", "new"]);
+    let line = told_by_command.lines().last().unwrap();
+    assert!(line.contains(&format!("generation {epoch}  2 members  stable")), "{line}");
+    assert!(line.contains(&last.cause) && line.contains("at /127.0.0.1"), "{line}");
+    // Each rebalance is one line of the log; the first of them ended when "b" came, or before.
+    let logged: Vec<String> = told.rebalances.iter().map(|_| broker.wait_for_line("group rebalanced")).collect();
+    assert!(logged.iter().all(|line| line.contains("new") && line.contains("/127.0.0.1")), "{logged:?}");
+    assert!(logged.last().unwrap().contains(&last.cause), "{logged:?}");
+    let listed: Vec<GroupLag> = serde_json::from_str(&broker.command(&["group", "list", "--json"])).unwrap();
+    let told: Vec<_> = listed.iter().map(|one| (&*one.group, &*one.kind, &*one.state, one.members)).collect();
+    assert_eq!(told, [("new", "consumer", "Stable", 2)]);
 
     broker.kill();
     let broker = start(data.path());

@@ -1,5 +1,7 @@
 //! Committed offsets: of groups without members.
 
+use std::time::{Duration, Instant};
+
 use flumen::broker::lag::GroupLag;
 use flumen::model::error_code::ErrorCode;
 use flumen::protocol::StrBytes;
@@ -249,6 +251,20 @@ fn lag_is_known_in_records_and_in_time() {
     let described = broker.command(&["group", "describe", "g"]);
     assert!(described.contains("group g: classic, Empty, 0 members, 1 records behind"), "{described}");
     assert!(broker.command(&["group", "list"]).contains("done"));
+
+    client.create_topic("now", 1, &[("message.timestamp.type", "LogAppendTime")]);
+    let began = Instant::now();
+    client.produce("now", 0, &["a"]);
+    let produced = Instant::now();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(commit(&mut client, 9, "late", "now", 0)[0], 0);
+    let passed_least = produced.elapsed().as_millis() as i64;
+    let described = broker.command(&["group", "describe", "late", "--json"]);
+    let late: GroupLag = serde_json::from_str(&described).unwrap();
+    let passed_most = began.elapsed().as_millis() as i64 + 1;
+    assert_eq!((late.records, late.partitions.len()), (1, 1));
+    assert!((passed_least - 1..=passed_most).contains(&late.ms), "{late:?}: {passed_least} to {passed_most}");
+    assert!(late.partitions[0].committed_ago_ms <= passed_most);
 }
 
 #[test]

@@ -8,9 +8,8 @@ use crate::coordinator::group::records::consumer::MemberState;
 
 impl ConsumerGroup {
     /// Starts the deadlines that what was replayed brings with it.
-    pub fn settle(&mut self, now: Instant, wall_ms: i64, session_timeout: Duration) {
+    pub fn settle(&mut self, now: Instant, session_timeout: Duration) {
         self.is_unsettled = false;
-        self.empty_since_ms = self.members.is_empty().then(|| self.empty_since_ms.unwrap_or(wall_ms));
         let mut first: Option<Instant> = None;
         for (id, deadlines) in &mut self.deadlines {
             let Some(member) = self.members.get(id) else { continue };

@@ -93,8 +93,8 @@ pub struct ConsumerGroup {
     pub topics_may_have_changed: bool,
     /// Whether the names of topics may have changed since the regular expressions were resolved.
     pub names_may_have_changed: bool,
-    /// Since when nobody is in it, as far as this broker has seen it, in milliseconds since 1970.
-    pub empty_since_ms: Option<i64>,
+    /// When expressions were last resolved because topics came or went; they are not resolved again soon after.
+    pub regexes_renewed_at: Option<Instant>,
     /// No deadline of the group lies before this.
     pub wake: Option<Instant>,
     /// Whether deadlines have to be started for what was replayed.
@@ -119,7 +119,7 @@ impl ConsumerGroup {
             deadlines: BTreeMap::new(),
             topics_may_have_changed: true,
             names_may_have_changed: true,
-            empty_since_ms: None,
+            regexes_renewed_at: None,
             wake: None,
             is_unsettled: false,
         }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::group::ConsumerGroup;
 use super::plan::Plan;
 use super::regex;
+use crate::base::time::{Duration, Instant};
 use crate::coordinator::group::history::Cause;
 use crate::coordinator::group::records::Key;
 use crate::coordinator::group::records::consumer::RegularExpressionValue;
@@ -12,7 +14,10 @@ use crate::coordinator::machine::Situation;
 use crate::model::error_code::ClientError;
 
 /// Expressions of one group at most: each is matched with every topic when topics come or go.
-pub const EXPRESSIONS_MAX: usize = 1000;
+pub const EXPRESSIONS_MAX: usize = 100;
+/// How long expressions are left as they are after they were resolved because topics came or went: where topics keep coming,
+/// heartbeats do not pay for it each time. (Kafka waits twice as long.)
+pub const REGEX_RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What is new about a member's subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +26,22 @@ pub struct SubscriptionChange {
     pub changed: bool,
     /// The member is new.
     pub is_new: bool,
+}
+
+impl ConsumerGroup {
+    /// Whether what asks at `now` resolves the expressions of all members again.
+    fn renews_regexes(&self, now: Instant) -> bool {
+        self.names_may_have_changed && self.regexes_renewed_at.is_none_or(|at| now >= at + REGEX_RENEWAL_INTERVAL)
+    }
+
+    /// Notes that a member's request at `now` was held against the topics as they are.
+    pub fn note_topics(&mut self, now: Instant) {
+        self.topics_may_have_changed = false;
+        if self.renews_regexes(now) {
+            self.names_may_have_changed = false;
+            self.regexes_renewed_at = Some(now);
+        }
+    }
 }
 
 impl Plan<'_> {
@@ -67,7 +88,7 @@ impl Plan<'_> {
     /// Resolves expressions that are new, and all when topics came or went; forgets those nobody subscribes to. Whether any matches
     /// other topics than before.
     fn update_regexes(&mut self, situation: &Situation<'_>, regex_changed: bool) -> Result<bool, ClientError> {
-        let renewed = self.group.names_may_have_changed;
+        let renewed = self.group.renews_regexes(situation.now);
         if !regex_changed && !renewed {
             return Ok(false);
         }

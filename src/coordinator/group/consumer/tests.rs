@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::group::{ConsumerGroup, ConsumerState};
 use super::regex;
+use super::subscription::REGEX_RENEWAL_INTERVAL;
 use crate::coordinator::group::groups::Group;
 use crate::coordinator::group::history::Outcome;
 use crate::coordinator::group::records::Key;
@@ -340,6 +341,9 @@ fn regular_expressions_follow_the_topics() {
     broker.settles(&mut members);
     assert_eq!((members[0].count(), members[1].count()), (6, 3), "the whole name has to match");
     broker.topics(&[("orders", 6), ("payments", 3), ("order-items", 2)]);
+    broker.settles(&mut members);
+    assert_eq!(members[0].count(), 6, "expressions were resolved just now");
+    broker.pass(REGEX_RENEWAL_INTERVAL);
     broker.settles(&mut members);
     assert_eq!(members[0].count(), 8);
     assert_eq!(broker.consumers().regexes["or.*|pay"].topics.len(), 2);

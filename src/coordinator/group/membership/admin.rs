@@ -88,16 +88,19 @@ impl Groups {
         id: &str,
     ) -> consumer_group_describe_response::DescribedGroup {
         let default_assignor = self.settings.consumer.assignors.first().map(String::as_str).unwrap_or_default();
-        let (code, message) = match self.get(id) {
-            Some(Group::Consumer(group)) => return group.describe(situation.image, default_assignor),
-            _ if id.is_empty() => (ErrorCode::InvalidGroupId, "the group id is empty".to_owned()),
-            Some(Group::Classic(_)) => (ErrorCode::GroupIdNotFound, format!("Group {id} is not a consumer group.")),
-            None => (ErrorCode::GroupIdNotFound, format!("Group {id} not found.")),
-        };
-        consumer_group_describe_response::DescribedGroup::default()
-            .with_group_id(GroupId(text(id)))
-            .with_error_code(code.code())
-            .with_error_message(Some(text(&message)))
+        let not_found = |message| ClientError::new(ErrorCode::GroupIdNotFound, message);
+        let found = self.settings.consumer.check_is_on().and_then(|()| match self.get(id) {
+            Some(Group::Consumer(group)) => Ok(group.describe(situation.image, default_assignor)),
+            _ if id.is_empty() => Err(ClientError::new(ErrorCode::InvalidGroupId, "the group id is empty".to_owned())),
+            Some(Group::Classic(_)) => Err(not_found(format!("Group {id} is not a consumer group."))),
+            None => Err(not_found(format!("Group {id} not found."))),
+        });
+        found.unwrap_or_else(|error| {
+            consumer_group_describe_response::DescribedGroup::default()
+                .with_group_id(GroupId(text(id)))
+                .with_error_code(error.code.code())
+                .with_error_message(Some(text(&error.message)))
+        })
     }
 
     /// Whether the group may be deleted.

@@ -149,7 +149,8 @@ impl Groups {
                 (ClassicState::Stable, Some(_)) if group.subscribed_topics.is_some() => Expiry::FromCommit,
                 _ => Expiry::Never,
             },
-            Some(Group::Consumer(group)) => group.empty_since_ms.map_or(Expiry::FromCommit, Expiry::Since),
+            // As Kafka has it: nothing stored says since when such a group is empty.
+            Some(Group::Consumer(_)) => Expiry::FromCommit,
         }
     }
 

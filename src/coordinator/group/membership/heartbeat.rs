@@ -32,11 +32,12 @@ impl Groups {
         to: ReplyTo,
     ) -> Effects<MembershipReply> {
         let mut effects = self.settled(situation, &request.group_id);
-        let answered =
-            validate(caller.api_version, request, &self.settings.consumer).and_then(|()| match request.member_epoch {
-                LEAVE_EPOCH | LEAVE_STATIC_EPOCH => self.leave_consumer(situation, request),
-                _ => self.stay(situation, caller, request),
-            });
+        let settings = &self.settings.consumer;
+        let valid = settings.check_is_on().and_then(|()| validate(caller.api_version, request, settings));
+        let answered = valid.and_then(|()| match request.member_epoch {
+            LEAVE_EPOCH | LEAVE_STATIC_EPOCH => self.leave_consumer(situation, request),
+            _ => self.stay(situation, caller, request),
+        });
         let (response, decided) = answered.unwrap_or_else(|error| {
             tracing::debug!(group = request.group_id.as_str(), %error, "ConsumerGroupHeartbeat refused");
             let response = ConsumerGroupHeartbeatResponse::default()
@@ -88,8 +89,7 @@ impl Groups {
             group.deadlines_of(&member_id).join = None;
             group.deadlines_of(&member_id).sync = None;
             group.restart_session(&member_id, situation.now + settings.consumer.session_timeout);
-            group.topics_may_have_changed = false;
-            group.names_may_have_changed = false;
+            group.note_topics(situation.now);
             if let Some(cause) = &decided.cause {
                 let (epoch, members) = (group.epoch, group.members.len());
                 entry.history.begin(&group.id, situation.now, situation.wall_ms, cause.clone(), epoch, members);

@@ -136,8 +136,7 @@ fn join_consumer(
     deadlines.sync = Some(situation.now + sync);
     group.restart_session(&member_id, situation.now + session);
     group.arm(situation.now + sync);
-    group.topics_may_have_changed = false;
-    group.names_may_have_changed = false;
+    group.note_topics(situation.now);
     if let Some(cause) = decided.cause {
         entry.history.begin(&group.id, situation.now, situation.wall_ms, cause, group.epoch, group.members.len());
     }

@@ -2,7 +2,7 @@
 
 use crate::metadata::config::definition::ConfigType::{Boolean, Int, List, Long, Short, String};
 use crate::metadata::config::definition::Definition;
-use crate::metadata::config::definition::Rule::{Any, AtLeast, Between, EachOneOf, OneOfAnyCase};
+use crate::metadata::config::definition::Rule::{Any, AtLeast, Between, EachOneOf, EachOneOfAlways, OneOfAnyCase};
 use crate::metadata::config::definition::UpdateMode::{ClusterWide, ReadOnly};
 
 super::definitions! {
@@ -12,7 +12,7 @@ super::definitions! {
         "Pause between the broker's own tries to add a partition to a transaction.";
     "group.consumer.assignment.interval.ms", Int, Some("1000"), AtLeast(0), ClusterWide =>
         "Shortest time between two new assignments of a consumer group.";
-    "group.consumer.assignors", List, Some("uniform,range"), Any, ReadOnly =>
+    "group.consumer.assignors", List, Some("uniform,range"), EachOneOf(&["uniform", "range"]), ReadOnly =>
         "Assignors that the broker offers to consumer groups, the default first.";
     "group.consumer.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1), ReadOnly =>
         "Pause between heartbeats that members of consumer groups are told to keep.";
@@ -42,7 +42,8 @@ super::definitions! {
     "group.coordinator.cached.buffer.max.bytes", Int, Some("1048588"), AtLeast(524_288), ClusterWide =>
         "Largest write buffer that the group coordinator of Kafka keeps for reuse. No effect here.";
     "group.coordinator.rebalance.protocols", List,
-        Some("classic,consumer,streams"), EachOneOf(&["consumer", "classic", "share", "streams"]), ReadOnly =>
+        Some("classic,consumer,streams"),
+        EachOneOfAlways(&["consumer", "classic", "share", "streams"], "classic"), ReadOnly =>
         "Group protocols that are on.";
     "group.coordinator.threads", Int, Some("4"), AtLeast(1), ReadOnly =>
         "Threads of the group coordinator in Kafka. No effect here.";

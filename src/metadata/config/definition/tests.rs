@@ -63,6 +63,10 @@ fn rules_are_told_in_kafkas_words() {
         "foo|String must be one of: compact, delete"
     );
     assert!(definition(ConfigType::List, Rule::EachOneOf(words)).parse("").is_ok());
+    let always = Rule::EachOneOfAlways(words, "delete");
+    assert_eq!(refusal(ConfigType::List, always, "compact"), "compact|Disabling 'delete' is not supported");
+    assert_eq!(refusal(ConfigType::List, always, "x,delete"), "x|String must be one of: compact, delete");
+    assert!(definition(ConfigType::List, always).parse("compact,delete").is_ok());
     assert!(definition(ConfigType::String, Rule::OneOfAnyCase(words)).parse("Compact").is_ok());
     assert_eq!(
         refusal(ConfigType::String, Rule::OneOfAnyCase(words), "x"),
