@@ -121,8 +121,7 @@ def migrate_static(bootstrap, classic, consumer):
             members[at] = group.replace(members[at], flavour, instance=name, session=STATIC_SESSION_MS)
             group.settle(kind, *members)
             equal([member.owned for member in members], owned, f"partitions after the replacement of {name}")
-            if classic.cooperative:
-                equal(members[1 - at].events[seen[1 - at]:], [], "what the other member noticed")
+            equal(members[1 - at].events[seen[1 - at]:], [], "what the other member noticed")
 
         members = [group.start(instance=name, session=STATIC_SESSION_MS) for name in ("first", "second")]
         group.settle(CLASSIC, *members)
