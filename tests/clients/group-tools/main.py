@@ -15,9 +15,10 @@ import tempfile
 import time
 
 from client_confluent import Client
+from confluent_kafka import ConsumerGroupState, ConsumerGroupType
 from members import Flavour, Member, wait_until
 from records import Record
-from report import Report
+from report import Report, equal
 from shell import CLIENTS, Tools
 
 SCRIPT = CLIENTS.parents[1] / "scripts" / "apache-kafka.sh"
@@ -46,7 +47,7 @@ class World:
         self.members = []
 
     def prepare(self):
-        """Two topics; a live group of each protocol; one whose member has left."""
+        """Two topics; a live group of each protocol, and one of both; one whose member has left."""
         self.fill(self.topic, PARTITIONS)
         self.fill(self.other, 1)
         live = [self.join("live-classic", CLASSIC, instance="one"), self.join("live-consumer", CONSUMER)]
@@ -56,7 +57,26 @@ class World:
             wait_until(lambda m=member: m.committed == total, lambda m=member: f"everything committed, not {m.committed}", [member])
         for member in left:
             member.close()
+        self.mix()
         self.client.produce(self.topic, [Record(b"lag", partition=1)])
+
+    def mix(self):
+        """A member of the classic protocol has the only partition; one of the consumer protocol is idle beside it."""
+        first = self.join("live-mixed", CLASSIC, topics=self.other)
+        wait_until(lambda: first.committed, "the first member commits", [first])
+        self.join("live-mixed", CONSUMER, topics=self.other, instance="two")
+        self.wait_until_mixed()
+
+    def wait_until_mixed(self):
+        """Waits until the mixed group has both members, and they have settled."""
+        group = f"{PREFIX}-live-mixed"
+
+        def settled():
+            found = self.client.admin.describe_consumer_groups([group], request_timeout=30)[group].result()
+            is_consumer = found.type == ConsumerGroupType.CONSUMER
+            return is_consumer and len(found.members) == 2 and found.state == ConsumerGroupState.STABLE
+
+        wait_until(settled, "the mixed group settles", self.members)
 
     def fill(self, topic, partitions):
         self.client.create_topic(topic, partitions, {"retention.ms": "-1"})
@@ -67,9 +87,13 @@ class World:
         ])
 
     def join(self, group, flavour, **options):
-        member = Member(self.bootstrap, flavour, f"{PREFIX}-{group}", topics=self.topic, session=45000, **options)
+        chosen = {"topics": self.topic, "session": 45000, **options}
+        member = Member(self.bootstrap, flavour, f"{PREFIX}-{group}", **chosen)
         self.members.append(member)
         return member
+
+    def members_of(self, group):
+        return [member for member in self.members if member.group == f"{PREFIX}-{group}"]
 
     def run(self, tool, *arguments):
         """The tool's output; in the arguments TOPIC, OTHER, FILE and GROUP/x stand for this world's names."""
@@ -88,6 +112,7 @@ class World:
 
 
 GROUPS = "kafka-consumer-groups"
+LIVE = ("live-classic", "live-consumer", "live-mixed")
 RESET = (GROUPS, "--reset-offsets", "--group", "GROUP/left-classic", "--topic", "TOPIC")
 
 
@@ -121,7 +146,7 @@ def reset_cases():
         (GROUPS, "--reset-offsets", "--group", "GROUP/left-consumer", "--topic", "TOPIC", "--to-offset", 2, "--execute"),
         (GROUPS, "--describe", "--offsets", "--group", "GROUP/left-consumer"),
     ]
-    for group in ("live-classic", "live-consumer"):
+    for group in LIVE:
         refused = (GROUPS, "--reset-offsets", "--group", f"GROUP/{group}", "--topic", "TOPIC", "--to-earliest", "--execute")
         yield f"reset/{group}", [refused, (GROUPS, "--describe", "--offsets", "--group", f"GROUP/{group}")]
     yield "reset/new-group", [
@@ -132,6 +157,19 @@ def reset_cases():
     ]
     unknown = (GROUPS, "--reset-offsets", "--group", "GROUP/left-classic", "--topic", f"{PREFIX}-no-topic")
     yield "reset/no-topic", [(*unknown, "--to-earliest", "--execute")]
+    yield "reset/neither-execute-nor-dry-run", [(*RESET, "--to-earliest"), describe]
+    yield "reset/both-execute-and-dry-run", [(*RESET, "--to-earliest", "--execute", "--dry-run"), describe]
+    all_groups = (GROUPS, "--reset-offsets", "--all-groups", "--topic", "TOPIC")
+    yield "reset/all-groups", [(*all_groups, "--to-offset", 5, "--dry-run"), describe]
+    left = ("--group", "GROUP/left-classic", "--group", "GROUP/left-consumer")
+    describe_left = (GROUPS, "--describe", "--offsets", *left)
+    several = (GROUPS, "--reset-offsets", *left, "--topic", "TOPIC")
+    yield "reset/several-groups", [(*several, "--to-offset", 8, "--execute"), describe_left]
+    with_live = (*several, "--group", "GROUP/live-classic")
+    yield "reset/several-groups-one-live", [(*with_live, "--to-offset", 9, "--execute"), describe_left]
+    yield "reset/several-groups-export", [(*several, "--to-offset", 2, "--export", "--dry-run"), describe_left]
+    new = (GROUPS, "--reset-offsets", "--group", "GROUP/simple-one", "--group", "GROUP/simple-two")
+    yield "reset/new-groups", [(*new, "--topic", "OTHER", "--to-offset", 3, "--execute"), (GROUPS, "--list", "--state")]
     yield "reset/export", [(*RESET, "--to-offset", 6, "--export", "--dry-run")]
 
 
@@ -152,7 +190,7 @@ def listing_cases():
 
 
 def describing_cases():
-    for group in ("live-classic", "live-consumer", "left-classic", "left-consumer", "no-such-group"):
+    for group in (*LIVE, "left-classic", "left-consumer", "no-such-group"):
         describe = (GROUPS, "--describe", "--group", f"GROUP/{group}")
         yield f"describe/{group}", [describe]
         yield f"describe/{group}/offsets-verbose", [(*describe, "--offsets", "--verbose")]
@@ -162,11 +200,19 @@ def describing_cases():
         yield f"describe/{group}/state-verbose", [(*describe, "--state", "--verbose")]
     both = (GROUPS, "--describe", "--group", "GROUP/live-classic", "--group", "GROUP/live-consumer")
     yield "describe/two-groups", [both]
+    several = tuple(word for group in (*LIVE, "left-classic", "no-such-group") for word in ("--group", f"GROUP/{group}"))
+    for chosen, name in ((several, "several-groups"), (("--all-groups",), "all-groups")):
+        describe = (GROUPS, "--describe", *chosen)
+        yield f"describe/{name}", [describe]
+        for what in ("offsets", "members", "state"):
+            yield f"describe/{name}/{what}-verbose", [(*describe, f"--{what}", "--verbose")]
 
 
 def deleting_cases():
     """What goes away, last."""
-    for group in ("live-classic", "live-consumer", "left-classic", "left-consumer", "no-such-group"):
+    two = ("--group", "GROUP/simple-one", "--group", "GROUP/simple-two")
+    yield "delete/two", [(GROUPS, "--delete", *two), (GROUPS, "--list", "--state", "--type"), (GROUPS, "--delete", *two)]
+    for group in (*LIVE, "left-classic", "left-consumer", "no-such-group"):
         chosen = ("--group", f"GROUP/{group}")
         describe = (GROUPS, "--describe", "--offsets", *chosen)
         yield f"delete-offsets/{group}", [(GROUPS, "--delete-offsets", *chosen, "--topic", "TOPIC:1"), describe]
@@ -198,6 +244,52 @@ def from_file(worlds):
     compare(worlds, [(GROUPS, "--reset-offsets", *group, "--from-file", "FILE", "--execute"), describe])
 
 
+def from_file_several(worlds):
+    """The same of several groups, whose names stand in the file, too."""
+    groups = ("--group", "GROUP/left-classic", "--group", "GROUP/left-consumer")
+    reset = (GROUPS, "--reset-offsets", *groups)
+    for world in worlds:
+        exported = world.run(*reset, "--topic", "TOPIC", "--to-offset", 1, "--export", "--dry-run")
+        world.file.write_text("\n".join(line for line in exported if line.count(",") == 3) + "\n")
+    describe = (GROUPS, "--describe", "--offsets", *groups)
+    for mode in ("--dry-run", "--execute"):
+        compare(worlds, [(*reset, "--from-file", "FILE", mode), describe])
+
+
+def remove_members(worlds, group, *instances):
+    """Members that an operator removes are told the same, and come back."""
+    members = [world.members_of(group)[0] for world in worlds]
+    before = [len(member.events) for member in members]
+    compare(worlds, [("remove-members", f"GROUP/{group}", *instances)])
+    noticed = []
+    for member, seen in zip(members, before, strict=True):
+        wait_until(lambda m=member, s=seen: len(m.events) >= s + 2, "the member loses its partitions and has them back", [member])
+        noticed.append([(event, len(partitions)) for event, partitions in member.events[seen:]])
+    equal(noticed[0], noticed[1], "what the member noticed")
+
+
+def remove_from_mixed(worlds):
+    """Without its only member of the consumer protocol the group is classic, and the heartbeats of that one find no such group."""
+    compare(worlds, [("remove-members", "GROUP/live-mixed", "two")])
+    for world in worlds:
+        removed = world.members_of("live-mixed")[1]
+        removed.may_end = True
+        wait_until(lambda member=removed: member.failure, "the removed member fails", [removed])
+        equal(removed.failure, "GROUP_ID_NOT_FOUND", "failure of the removed member")
+    compare(worlds, [(GROUPS, "--describe", "--members", "--verbose", "--group", "GROUP/live-mixed"), (GROUPS, "--list", "--type")])
+
+
+def removing_cases():
+    """(name, function, arguments)"""
+    yield "remove/live-classic/instance", remove_members, ("live-classic", "one", "nobody")
+    for group in ("live-classic", "live-consumer"):
+        yield f"remove/{group}/all", remove_members, (group,)
+    yield "remove/live-mixed/instance", remove_from_mixed, ()
+    for group in ("left-classic", "left-consumer", "no-such-group"):
+        removals = [("remove-members", f"GROUP/{group}"), ("remove-members", f"GROUP/{group}", "one")]
+        yield f"remove/{group}", compare, (removals,)
+
+
 @contextlib.contextmanager
 def apache_kafka():
     data = tempfile.mkdtemp(prefix="group-tools-")
@@ -227,6 +319,9 @@ def main():
             for name, commands in cases():
                 report.run(name, compare, worlds, commands)
         report.run("reset/from-file", from_file, worlds)
+        report.run("reset/from-file-several-groups", from_file_several, worlds)
+        for name, body, arguments in removing_cases():
+            report.run(name, body, worlds, *arguments)
         for name, commands in deleting_cases():
             report.run(name, compare, worlds, commands)
     return report.finish()

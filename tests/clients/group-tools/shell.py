@@ -9,6 +9,7 @@ CLIENTS = pathlib.Path(__file__).resolve().parents[1]
 TOOLS = {
     "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "kafka-groups": "org.apache.kafka.tools.GroupsCommand",
+    "remove-members": "clients.RemoveMembers",
 }
 NORMALISED = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
@@ -42,6 +43,8 @@ class Tools:
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("at ")]
         if "--list" in words:  # of other groups, too
             lines = [line for line in lines if prefix in line or line.isupper() or " " in line and not line[0].isalnum()]
+        if "--all-groups" in words:
+            lines = [line for line in lines if prefix in line or line.startswith("Error: Executing")]
         return [f"status {answer['status']}", *sorted(lines)]
 
     def close(self):

@@ -12,6 +12,7 @@ import os
 import pathlib
 import sys
 
+import migration
 import scenarios
 from control import can_kill_broker, kill_broker
 from members import Flavour
@@ -44,6 +45,22 @@ FLAVOURS = (
     Flavour(*KAFKAJS, "classic", "roundrobin", "sync"),
 )
 
+# (before, after) of groups that change their protocol, and what the pair is put through besides. `once`: it commits what it polls
+# before the partitions can be taken away; franz-go takes them at any time.
+MIGRATIONS = (
+    (Flavour(*JAVA, "classic", "range", "sync"), Flavour(*JAVA, "consumer", "range", "sync"), "once", "kill"),
+    (Flavour(*JAVA, "classic", "cooperative-sticky", "async"), Flavour(*JAVA, "consumer", "uniform", "async"), "static"),
+    (Flavour(*CONFLUENT, "classic", "range", "sync"), Flavour(*CONFLUENT, "consumer", "uniform", "sync"), "once", "static", "kill", "killed"),
+    (Flavour(*CONFLUENT, "classic", "cooperative-sticky", "auto"), Flavour(*CONFLUENT, "consumer", "uniform", "auto"), "refused"),
+    (Flavour(*FRANZ, "classic", "cooperative-sticky", "sync"), Flavour(*FRANZ, "consumer", "uniform", "sync"), "static", "kill"),
+    (Flavour(*FRANZ, "classic", "range", "auto"), Flavour(*FRANZ, "consumer", "range", "auto"), "killed"),
+    # Libraries that speak only the classic protocol, beside one that speaks the other.
+    (Flavour(*KAFKA_PYTHON, "classic", "cooperative-sticky", "async"), Flavour(*FRANZ, "consumer", "uniform", "sync")),
+    (Flavour(*AIOKAFKA, "classic", "roundrobin", "auto"), Flavour(*CONFLUENT, "consumer", "range", "async")),
+    (Flavour(*SARAMA, "classic", "range", "sync"), Flavour(*FRANZ, "consumer", "uniform", "auto")),
+    (Flavour(*KAFKAJS, "classic", "roundrobin", "auto"), Flavour(*CONFLUENT, "consumer", "uniform", "sync")),
+)
+
 
 def cases(bootstrap):
     """(name, body) of everything that may run at the same time."""
@@ -51,29 +68,45 @@ def cases(bootstrap):
         yield f"{flavour.name}/life", lambda flavour=flavour: scenarios.life(bootstrap, flavour)
         if "static" in flavour.abilities:
             yield f"{flavour.name}/static", lambda flavour=flavour: scenarios.static(bootstrap, flavour)
+            if flavour.protocol == "consumer":
+                yield f"{flavour.name}/static-killed", lambda flavour=flavour: scenarios.static_killed(bootstrap, flavour)
         if "pattern" in flavour.abilities:
             yield f"{flavour.name}/pattern", lambda flavour=flavour: scenarios.pattern(bootstrap, flavour)
         yield f"{flavour.name}/reset", lambda flavour=flavour: scenarios.reset(bootstrap, flavour)
+    for classic, consumer, *abilities in MIGRATIONS:
+        pair = (bootstrap, classic, consumer)
+        if "refused" in abilities:
+            yield f"{classic.name}/migrate-refused", lambda pair=pair: migration.migrate_refused(*pair)
+        else:
+            yield f"{classic.name}/migrate", lambda pair=pair, once="once" in abilities: migration.migrate(*pair, once)
+        if "static" in abilities:
+            yield f"{classic.name}/migrate-static", lambda pair=pair: migration.migrate_static(*pair)
+        if "killed" in abilities:
+            yield f"{classic.name}/migrate-killed", lambda pair=pair: migration.migrate_killed(*pair)
 
 
 def across_kill(bootstrap, report, pool):
-    """All flavours go through the same kill of the broker."""
-    flavours = [flavour for flavour in FLAVOURS if report.only in f"{flavour.name}/across-kill"]
-    if not flavours:
+    """All groups go through the same kill of the broker."""
+    made = [(f"{flavour.name}/across-kill", scenarios.AcrossKill, (flavour,)) for flavour in FLAVOURS]
+    made += [
+        (f"{classic.name}/migrate-across-kill", migration.AcrossKill, (classic, consumer))
+        for classic, consumer, *abilities in MIGRATIONS if "kill" in abilities
+    ]
+    situations = [(name, make(bootstrap, *of)) for name, make, of in made if report.only in name]
+    if not situations:
         return
-    situations = [scenarios.AcrossKill(bootstrap, flavour) for flavour in flavours]
     try:
-        before = [pool.submit(situation.before) for situation in situations]
+        before = [pool.submit(situation.before) for _, situation in situations]
         concurrent.futures.wait(before)
         kill_broker()
         after = [
-            pool.submit(report.run, f"{situation.flavour.name}/across-kill", lambda s=situation, b=first: (b.result(), s.after()))
-            for situation, first in zip(situations, before, strict=True)
+            pool.submit(report.run, name, lambda s=situation, b=first: (b.result(), s.after()))
+            for (name, situation), first in zip(situations, before, strict=True)
         ]
         concurrent.futures.wait(after)
     finally:
         committed = {}
-        for situation in situations:
+        for _, situation in situations:
             committed |= situation.close()
         pathlib.Path(os.environ["CLIENTS_OFFSETS"]).write_text(json.dumps(committed))
 

@@ -49,6 +49,7 @@ class Member:
             "session": SESSION_MS,
             **chosen,
         }
+        self.group = group
         self.records = []  # (partition, offset, value)
         self.owned = set()
         self.events = []

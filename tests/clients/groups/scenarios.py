@@ -44,8 +44,8 @@ class Group:
     def partitions(self):
         return {f"{self.topic}-{partition}" for partition in range(PARTITIONS)}
 
-    def start(self, **options):
-        member = Member(self.bootstrap, self.flavour, self.name, topics=self.topic, **options)
+    def start(self, flavour=None, **options):
+        member = Member(self.bootstrap, flavour or self.flavour, self.name, topics=self.topic, **options)
         self.members.append(member)
         return member
 
@@ -58,8 +58,8 @@ class Group:
         )
         self.sent += count
 
-    def expected(self, start=0):
-        return {(f"{self.topic}-{n % PARTITIONS}", n // PARTITIONS) for n in range(start, self.sent)}
+    def expected(self, start=0, end=None):
+        return {(f"{self.topic}-{n % PARTITIONS}", n // PARTITIONS) for n in range(start, self.sent if end is None else end)}
 
     def shared_by(self, *members):
         """Waits until exactly these members hold all partitions, none idle, none twice, and it stays so."""
@@ -77,16 +77,14 @@ class Group:
 
         self.wait_until(stays, lambda: f"owned: {[sorted(member.owned) for member in members]} of {len(self.partitions)}")
 
-    def received_by(self, members, start=0):
-        """Waits until the members together have received every record from number `start` on; checks each value."""
+    def received_by(self, members, start=0, end=None):
+        """Waits until the members together have received every record from number `start` to `end`; checks each value."""
 
         def received():
             return {(partition, offset) for member in members for partition, offset, _ in member.records}
 
-        self.wait_until(
-            lambda: received() >= self.expected(start),
-            lambda: f"{len(self.expected(start) - received())} records are missing",
-        )
+        expected = self.expected(start, end)
+        self.wait_until(lambda: received() >= expected, lambda: f"{len(expected - received())} records are missing")
         for member in members:
             for partition, offset, value in member.records:
                 equal(value, f"{partition.rsplit('-', 1)[1]}:{offset}", f"value in {partition} at {offset}")
@@ -108,6 +106,14 @@ class Group:
     def commits_reach_the_end(self):
         end = self.sent // PARTITIONS
         self.wait_until(lambda: self.committed() == [end] * PARTITIONS, lambda: f"committed {self.committed()}, not {end} each")
+
+    def close(self):
+        """Ends the members; returns what the group has committed, as $CLIENTS_OFFSETS has it."""
+        for member in self.members:
+            member.end()
+        committed = {f"{self.topic}-{partition}": offset for partition, offset in enumerate(self.committed())}
+        self.client.close()
+        return {self.name: committed}
 
 
 def life(bootstrap, flavour):
@@ -175,6 +181,30 @@ def static(bootstrap, flavour):
         group.produce()
         group.received_by([first, again], start=WAVE)
         equal(first.events[seen:], [], "what the other member noticed")
+
+
+def static_killed(bootstrap, flavour):
+    """
+    A static member of the consumer protocol that was killed could not say that it will be back: until its session ends its name
+    is not given to another, nor its partitions (KIP-848).
+    """
+    with Group(bootstrap, flavour, "static-killed") as group:
+        group.produce()
+        first, second = (group.start(instance=name) for name in ("first", "second"))
+        group.shared_by(first, second)
+        group.received_by(group.members)
+        seen = len(first.events)
+        second.kill()
+        early = group.start(instance="second")
+        early.may_end = True
+        group.wait_until(lambda: early.failure, "the member that comes back too soon fails")
+        equal(early.failure, "UNRELEASED_INSTANCE_ID", "failure")
+        equal(first.events[seen:], [], "what the other member noticed")
+        group.shared_by(first)
+        again = group.start(instance="second")
+        group.shared_by(first, again)
+        group.produce()
+        group.received_by([first, again], start=WAVE)
 
 
 def reset(bootstrap, flavour):
@@ -261,13 +291,4 @@ class AcrossKill:
 
     def close(self):
         """Ends the members; returns what their groups have committed."""
-        for group in (self.living, self.left):
-            for member in group.members:
-                member.end()
-        committed = {
-            group.name: {f"{group.topic}-{partition}": offset for partition, offset in enumerate(group.committed())}
-            for group in (self.living, self.left)
-        }
-        for group in (self.living, self.left):
-            group.__exit__()
-        return committed
+        return self.living.close() | self.left.close()

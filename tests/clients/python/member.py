@@ -9,6 +9,11 @@ POLL_SECONDS = 0.1
 COMMIT_INTERVAL_MS = 200
 METADATA_AGE_MS = 1000
 HEARTBEAT_MS = 300
+# What librdkafka says of errors that end a consumer: it tells the application no code but _FATAL.
+FATAL_CODES = {
+    "The instance ID is still used": "UNRELEASED_INSTANCE_ID",
+    "The group id does not exist": "GROUP_ID_NOT_FOUND",
+}
 
 
 def tell(event, **details):
@@ -106,6 +111,10 @@ def confluent(bootstrap, options, closing):
             for message in messages:
                 if message.error() and message.error().name() == "_AUTO_OFFSET_RESET":
                     tell("failed", code="NO_OFFSET")
+                    return 1
+                if message.error() and message.error().name() == "_FATAL":
+                    told = message.error().str()
+                    tell("failed", code=next((code for words, code in FATAL_CODES.items() if words in told), told))
                     return 1
             good = [message for message in messages if not message.error()]
             tell_records((f"{m.topic()}-{m.partition()}", m.offset(), m.value()) for m in good)

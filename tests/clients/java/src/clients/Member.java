@@ -20,6 +20,9 @@ import org.apache.kafka.clients.consumer.NoOffsetForPartitionException;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.GroupIdNotFoundException;
+import org.apache.kafka.common.errors.UnreleasedInstanceIdException;
+import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /** A member of a group in a process of its own, driven by the suite `groups`, whose README tells options and events. */
@@ -74,6 +77,9 @@ final class Member implements ConsumerRebalanceListener {
             }
         } catch (NoOffsetForPartitionException error) {
             System.out.println("{\"event\":\"failed\",\"code\":\"NO_OFFSET\"}");
+            return 1;
+        } catch (UnreleasedInstanceIdException | GroupIdNotFoundException error) {
+            System.out.println("{\"event\":\"failed\",\"code\":\"" + Errors.forException(error) + "\"}");
             return 1;
         } finally {
             consumer.close();
