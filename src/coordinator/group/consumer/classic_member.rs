@@ -109,7 +109,7 @@ impl Joining<'_> {
         settings: &ConsumerSettings,
         reason: &str,
     ) -> Result<Decided<JoinGroupResponse>, ClientError> {
-        let change = self.plan.subscribe(situation, reason)?;
+        let change = self.plan.subscribe(situation, settings, reason)?;
         let target = self.plan.update_target(situation, settings);
         let owned = by_id(&self.subscription.owned, situation);
         self.plan.reconcile(situation.image, &target, change.changed, Some(&owned))?;

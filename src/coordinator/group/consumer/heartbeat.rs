@@ -123,7 +123,7 @@ pub fn heartbeat(
     }
     let assigned_before = plan.member_before().map(|before| before.held.assigned.clone()).unwrap_or_default();
     tell(&mut plan.member, caller, request);
-    let change = plan.subscribe(situation, &format!("member {member_id} joined"))?;
+    let change = plan.subscribe(situation, settings, &format!("member {member_id} joined"))?;
     let target = plan.update_target(situation, settings);
     plan.reconcile(situation.image, &target, change.changed, owned.as_ref())?;
     let member = &plan.member;

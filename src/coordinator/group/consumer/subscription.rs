@@ -9,6 +9,7 @@ use crate::base::time::{Duration, Instant};
 use crate::coordinator::group::history::Cause;
 use crate::coordinator::group::records::Key;
 use crate::coordinator::group::records::consumer::RegularExpressionValue;
+use crate::coordinator::group::settings::ConsumerSettings;
 use crate::coordinator::group::topic_hash;
 use crate::coordinator::machine::Situation;
 use crate::model::error_code::ClientError;
@@ -50,7 +51,12 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// INVALID_REGULAR_EXPRESSION.
-    pub fn subscribe(&mut self, situation: &Situation<'_>, reason: &str) -> Result<SubscriptionChange, ClientError> {
+    pub fn subscribe(
+        &mut self,
+        situation: &Situation<'_>,
+        settings: &ConsumerSettings,
+        reason: &str,
+    ) -> Result<SubscriptionChange, ClientError> {
         let before = self.member_before();
         let is_new = before.is_none();
         let told_anew = before.is_none_or(|before| before.told != self.member.told);
@@ -59,7 +65,8 @@ impl Plan<'_> {
         }
         let names_changed = before.is_some_and(|before| before.told.topics != self.member.told.topics);
         let regex_changed = before.and_then(|before| before.regex()) != self.member.regex();
-        let assignor_changed = before.is_some_and(|before| before.told.assignor != self.member.told.assignor);
+        let votes_anew = before.is_some_and(|before| before.told.assignor != self.member.told.assignor);
+        let assignor_changed = votes_anew && self.prefers_another_assignor(settings);
         let matches_changed = self.update_regexes(situation, regex_changed)?;
         let changed = names_changed || (regex_changed && !is_new);
         let has_to = is_new || changed || matches_changed || assignor_changed;

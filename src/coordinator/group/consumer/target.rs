@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::assignor::{self, Assignable, AssignedMember};
+use super::member::ConsumerMember;
 use super::plan::Plan;
 use crate::coordinator::group::records::Key;
 use crate::coordinator::group::records::consumer::{Partitions, TargetEpochValue, encode_target_member};
@@ -80,12 +81,24 @@ impl Plan<'_> {
 
     /// The assignor that most members ask for, the broker's default where nobody does.
     fn preferred_assignor<'b>(&self, settings: &'b ConsumerSettings) -> &'b str {
-        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-        for name in self.members().filter_map(|member| member.told.assignor.as_deref()) {
-            *votes.entry(name).or_default() += 1;
-        }
-        let known = settings.assignors.iter().map(String::as_str);
-        let preferred = known.clone().filter(|name| votes.contains_key(name)).max_by_key(|name| votes[name]);
-        preferred.or(known.clone().next()).unwrap_or(assignor::UNIFORM)
+        preferred_assignor(self.members(), settings)
     }
+
+    /// Whether the members together prefer another assignor than before (KAFKA-20434).
+    pub fn prefers_another_assignor(&self, settings: &ConsumerSettings) -> bool {
+        self.preferred_assignor(settings) != preferred_assignor(self.group.members.values(), settings)
+    }
+}
+
+fn preferred_assignor<'a, 'b>(
+    members: impl Iterator<Item = &'a ConsumerMember>,
+    settings: &'b ConsumerSettings,
+) -> &'b str {
+    let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in members.filter_map(|member| member.told.assignor.as_deref()) {
+        *votes.entry(name).or_default() += 1;
+    }
+    let known = settings.assignors.iter().map(String::as_str);
+    let preferred = known.clone().filter(|name| votes.contains_key(name)).max_by_key(|name| votes[name]);
+    preferred.or(known.clone().next()).unwrap_or(assignor::UNIFORM)
 }

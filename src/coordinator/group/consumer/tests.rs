@@ -404,6 +404,20 @@ fn another_assignor_takes_effect_although_nobody_joins_or_leaves() {
 }
 
 #[test]
+fn a_member_that_asks_for_the_assignor_in_use_rebalances_nobody() {
+    let mut broker = Fixture::new();
+    let named = |request: ConsumerGroupHeartbeatRequest| request.with_instance_id(Some(text("one")));
+    let mut member = broker.enter(&named(joining("a", &["orders"])));
+    broker.settles(std::slice::from_mut(&mut member));
+    let epoch = member.epoch;
+    broker.consume(&named(staying("a", -2)));
+    let default = broker.groups.settings.consumer.assignors[0].clone();
+    member = broker.enter(&named(joining("b", &["orders"])).with_server_assignor(Some(text(&default))));
+    broker.settles(std::slice::from_mut(&mut member));
+    assert_eq!((member.epoch, member.count()), (epoch, 6));
+}
+
+#[test]
 fn quoted_parts_of_an_expression_stand_for_themselves() {
     let matches = |expression: &str, name: &str| regex::compile(expression).unwrap().is_match(name);
     assert!(matches(r"\Qmy.topic\E.*", "my.topic-1") && !matches(r"\Qmy.topic\E.*", "my-topic-1"));
