@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every test of the project, on a machine that has nothing but the compilers: format, lints, the Rust tests, and the suites
-# of unmodified clients against the release binary. What else is needed is installed from the package registries.
-# The last line is `N passed, N failed`.
+# Every test of the project, on a machine that has nothing but the compilers: format, lints, the Rust tests, the instruction
+# counts, and the suites of unmodified clients against the release binary. What else is needed is installed from the package
+# registries. The last line is `N passed, N failed`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +19,7 @@ need kcat kcat
 need jq jq
 need patch patch
 need mkfs.ext4 e2fsprogs
+need valgrind valgrind
 need mvn maven
 if ((${#packages[@]})); then
     say "Debian packages: ${packages[*]}"
@@ -60,6 +61,10 @@ read -r mutations_passed mutations_failed <<<"$(tail -n 1 "$log" | sed -nE 's/^(
 say "the release binary"
 cargo build --release --locked
 
+say "instructions of the hot path, against those that are kept"
+scripts/instructions.sh 2>&1 | tee "$log"
+read -r counts_passed counts_failed <<<"$(tail -n 1 "$log" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p')"
+
 say "clients"
 # Once more if it fails: on a loaded machine clients time out and resend, and kcat's library loses a race of its own start.
 clients() { tests/clients/run --broker target/release/flumen --reactors 2 2>&1 | tee "$log"; }
@@ -67,5 +72,5 @@ clients || { say "clients, once more"; clients; }
 read -r client_passed client_failed <<<"$(tail -n 1 "$log" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p')"
 
 say "all"
-printf '%s passed, %s failed\n' "$((passed + mutations_passed + client_passed))" \
-    "$((failed + mutations_failed + client_failed))"
+printf '%s passed, %s failed\n' "$((passed + mutations_passed + counts_passed + client_passed))" \
+    "$((failed + mutations_failed + counts_failed + client_failed))"
