@@ -60,6 +60,8 @@ struct Batch {
     in_flight: bool,
     /// All batches before it had been resolved when it was sent last.
     in_order: bool,
+    /// It went out at least once.
+    was_sent: bool,
     born: Instant,
 }
 
@@ -227,6 +229,7 @@ impl Producer {
                 continue;
             }
             queue[at].in_flight = true;
+            queue[at].was_sent = true;
             queue[at].in_order = at == 0;
             chosen.push(queue[at].tag);
         }
@@ -243,7 +246,15 @@ impl Producer {
         let by = self.id.map(|(id, epoch)| (id, epoch, *sequence));
         *sequence += count as i32;
         let bytes = records::batch(tag, self.io.wall_ms(), &sizes, self.style.compression, by);
-        let batch = Batch { tag, bytes: bytes.into(), topic, in_flight: false, in_order: false, born: self.io.now() };
+        let batch = Batch {
+            tag,
+            bytes: bytes.into(),
+            topic,
+            in_flight: false,
+            in_order: false,
+            was_sent: false,
+            born: self.io.now(),
+        };
         self.queues.entry(place).or_default().push_back(batch);
     }
 
@@ -325,8 +336,12 @@ impl Producer {
             _ => {}
         }
         // A partition in which nothing of a producer stands takes any sequence number as its first; so where the first batch
-        // was refused (a full disk) and those sent right behind it were not, it comes too late for ever. Kafka does the same.
-        let overtaken = self.acked.get(&tag.place).is_some_and(|last| *last > tag.first.number);
+        // was refused (a full disk) and those sent right behind it were not, it comes too late for ever. Kafka does the same. They
+        // need not be acknowledged for it: the storage may fail under one that was taken.
+        let overtaken = match self.acked.get(&tag.place) {
+            Some(last) => *last > tag.first.number,
+            None => queue.iter().any(|other| other.was_sent && other.tag.first.number > tag.first.number),
+        };
         self.scene.record(Event::Refused { batch: tag, asked, code, in_order: in_order && !overtaken });
         match code {
             ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition => self.forget_place(tag.place),
