@@ -65,7 +65,7 @@ impl Ownership {
         number: MemberNumber,
         generation: i32,
         decision: u64,
-        at: Instant,
+        (asked_at, at): (Instant, Instant),
         holds: &BTreeSet<PartitionId>,
     ) -> Result<(), String> {
         let Some(joiner) = self.members.get(&number).map(|member| member.joiner.clone()) else { return Ok(()) };
@@ -90,8 +90,10 @@ impl Ownership {
             if known.is_gone || known.is_replaced {
                 continue;
             }
-            if joiner.is_classic && known.generation > generation {
-                // An answer that was long on its way; whether it was given too late, the fences tell.
+            // An answer that was long on its way; whether it was given too late, the fences tell. One of the new protocol was so long
+            // only if whom it is for may have been taken for dead meanwhile.
+            let was_late = joiner.is_classic || at >= asked_at + joiner.patience;
+            if was_late && known.generation > generation {
                 continue;
             }
             let Some(place) = known.holds.intersection(holds).next() else { continue };
@@ -140,7 +142,7 @@ impl Checker for Ownership {
         match event {
             GroupEvent::Joining { member, joiner } => self.joins(*member, joiner),
             GroupEvent::Assigned { member, generation, decision, asked_at, at, holds, .. } => {
-                self.assigned(*member, *generation, *decision, *at, holds)?;
+                self.assigned(*member, *generation, *decision, (*asked_at, *at), holds)?;
                 if let Some(known) = self.members.get_mut(member) {
                     (known.generation, known.well) = (*generation, Some(*asked_at));
                     known.holds.clone_from(holds);
