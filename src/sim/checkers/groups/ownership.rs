@@ -25,6 +25,8 @@ struct Member {
     joiner: Joiner,
     generation: i32,
     holds: BTreeSet<PartitionId>,
+    /// What it held before it was told that.
+    held: BTreeSet<PartitionId>,
     /// When the broker has last said that it is well, by when that was asked.
     well: Option<Instant>,
     /// It ended, or its client did.
@@ -53,6 +55,7 @@ impl Ownership {
             joiner: joiner.clone(),
             generation: -1,
             holds: BTreeSet::new(),
+            held: BTreeSet::new(),
             well: None,
             is_gone: false,
             is_replaced: false,
@@ -111,6 +114,16 @@ impl Ownership {
         Ok(())
     }
 
+    /// What static members of the classic protocol were to give up when others took their places. Those get what is assigned already, and
+    /// nobody rebalances for them (KIP-345): until somebody does, nobody owns it.
+    fn given_up_by_the_replaced(&self, group: GroupNumber) -> BTreeSet<PartitionId> {
+        let of_group = || self.members.values().filter(move |one| one.joiner.group == group);
+        let newest = of_group().filter(|one| !one.is_gone).map(|one| one.generation).max().unwrap_or(-1);
+        let replaced =
+            of_group().filter(|one| one.joiner.is_classic && one.is_replaced && one.generation + 1 >= newest);
+        replaced.flat_map(|one| one.held.union(&one.holds)).copied().collect()
+    }
+
     /// What is not owned as it should be.
     fn lacks(&self) -> Option<String> {
         let groups: BTreeSet<GroupNumber> = self.members.values().map(|member| member.joiner.group).collect();
@@ -118,7 +131,9 @@ impl Ownership {
             let live = || self.members.values().filter(move |one| one.joiner.group == group && !one.is_gone);
             let wanted: BTreeSet<PartitionId> = live().flat_map(|one| one.joiner.wants.iter().copied()).collect();
             let owned: BTreeSet<PartitionId> = live().flat_map(|one| one.holds.iter().copied()).collect();
-            let free: Vec<String> = wanted.difference(&owned).map(PartitionId::to_string).collect();
+            let pending = self.given_up_by_the_replaced(group);
+            let free = wanted.difference(&owned).filter(|place| !pending.contains(place));
+            let free: Vec<String> = free.map(PartitionId::to_string).collect();
             if wanted.is_empty() {
                 Some(format!("group {group} has no members"))
             } else if !free.is_empty() {
@@ -145,7 +160,7 @@ impl Checker for Ownership {
                 self.assigned(*member, *generation, *decision, (*asked_at, *at), holds)?;
                 if let Some(known) = self.members.get_mut(member) {
                     (known.generation, known.well) = (*generation, Some(*asked_at));
-                    known.holds.clone_from(holds);
+                    known.held = std::mem::replace(&mut known.holds, holds.clone());
                 }
             }
             GroupEvent::Keeps { member, holds } => {
