@@ -45,6 +45,9 @@ class Tools:
             lines = [line for line in lines if prefix in line or line.isupper() or " " in line and not line[0].isalnum()]
         if "--all-groups" in words:
             lines = [line for line in lines if prefix in line or line.startswith("Error: Executing")]
+            # Rows of groups that earlier suites left, with a topic of this one.
+            others = re.compile(rf"(?!{re.escape(prefix)})\S+ {re.escape(prefix)}")
+            lines = [line for line in lines if not others.match(line)]
         return [f"status {answer['status']}", *sorted(lines)]
 
     def close(self):
