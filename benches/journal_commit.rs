@@ -13,6 +13,7 @@ use flumen::base::oneshot;
 use flumen::base::time::Duration;
 use flumen::io::file::File;
 use flumen::io::op::{OpenMode, Slices};
+use flumen::io::topology::Threads;
 use flumen::io::{Handle, topology};
 
 const FILE_BYTES: u64 = 256 << 20;
@@ -67,7 +68,7 @@ async fn measure(io: Handle) -> Vec<(usize, usize, f64, u64)> {
 }
 
 fn main() {
-    let figures = topology::run(1, true, &Pool::new(64 << 20), measure).expect("a reactor").remove(0);
+    let figures = topology::run(Threads::pinned(1), &Pool::new(64 << 20), measure).expect("a reactor").remove(0);
     let best = figures.iter().map(|(bytes, _, per_second, _)| *bytes as f64 * per_second).fold(0.0, f64::max);
     println!(
         "{:>10} {:>6} {:>11} {:>10} {:>8} {:>16}",

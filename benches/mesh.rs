@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use flumen::base::block::Pool;
 use flumen::io::mesh::{Mesh, Port, ports};
+use flumen::io::topology::Threads;
 use flumen::io::{Handle, topology};
 
 /// Messages under way at a time.
@@ -71,7 +72,7 @@ fn main() {
     println!("{:>10} {:>16} {:>22}", "under way", "mesh, ns", "limit: channel, ns");
     for depth in DEPTHS {
         let waiting: Mutex<Vec<Option<Port<u64>>>> = Mutex::new(ports(2).into_iter().map(Some).collect());
-        let results = topology::run(2, true, &Pool::new(64 << 20), |io| {
+        let results = topology::run(Threads::pinned(2), &Pool::new(64 << 20), |io| {
             let port = waiting.lock().expect("never left mid-change")[usize::from(io.reactor_id())].take();
             ping(io, port.expect("each reactor takes its own"), depth)
         });

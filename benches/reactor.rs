@@ -10,6 +10,7 @@ use std::time::Instant;
 use flumen::base::block::Pool;
 use flumen::base::oneshot;
 use flumen::base::time::Duration;
+use flumen::io::topology::Threads;
 use flumen::io::{Handle, topology};
 
 const TIMES: u32 = 200_000;
@@ -63,5 +64,5 @@ async fn main_of(io: Handle) {
 }
 
 fn main() {
-    topology::run(1, true, &Pool::new(64 << 20), main_of).expect("a reactor");
+    topology::run(Threads::pinned(1), &Pool::new(64 << 20), main_of).expect("a reactor");
 }

@@ -11,6 +11,7 @@ use flumen::base::block::{Pool, Slice, Use};
 use flumen::io::file::File;
 use flumen::io::op::{ListenAddress, OpenMode, Slices};
 use flumen::io::socket::{Listener, Socket};
+use flumen::io::topology::Threads;
 use flumen::io::{Handle, Ipv4Addr, SocketAddr, topology};
 
 const PIECES: [u32; 3] = [16 << 10, 64 << 10, 1 << 20];
@@ -89,5 +90,5 @@ async fn main_of(io: Handle) {
 }
 
 fn main() {
-    topology::run(1, true, &Pool::new(512 << 20), main_of).expect("a reactor");
+    topology::run(Threads::pinned(1), &Pool::new(512 << 20), main_of).expect("a reactor");
 }

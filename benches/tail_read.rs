@@ -16,6 +16,7 @@ use std::time::Instant;
 use flumen::base::block::Pool;
 use flumen::base::time::Duration;
 use flumen::base::units::{GIB, MIB};
+use flumen::io::topology::Threads;
 use flumen::io::{Handle, topology};
 use flumen::model::ids::{PartitionId, Uuid};
 use flumen::record::BatchBuilder;
@@ -115,5 +116,5 @@ async fn main_of(io: Handle) {
 }
 
 fn main() {
-    topology::run(1, true, &Pool::new(512 << 20), main_of).expect("a reactor");
+    topology::run(Threads::pinned(1), &Pool::new(512 << 20), main_of).expect("a reactor");
 }

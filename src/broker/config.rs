@@ -105,6 +105,8 @@ pub struct Config {
     pub reactors: usize,
     /// Whether each reactor stays on a core of its own.
     pub pin_cores: bool,
+    /// How long each looks for completions before it sleeps.
+    pub spin: Duration,
     /// Bytes of memory the process may use.
     pub memory_bytes: u64,
     /// The storage engine.
@@ -390,6 +392,7 @@ fn assemble(values: &Values, settings: &Settings) -> Config {
         listeners: value("listen").listeners().to_vec(),
         reactors: size("reactors.count"),
         pin_cores: value("reactors.pin_cores").boolean(),
+        spin: Duration::from_micros(value("reactors.spin_us").whole()),
         memory_bytes: value("memory").whole(),
         storage,
         connections_max: size("connections.max"),

@@ -6,6 +6,7 @@
 //! are not read, whose requests are not answered yet, or for which the pool has no block, is left unread.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 
 use super::broker::Broker;
@@ -356,11 +357,10 @@ pub fn run(
     broker: &Rc<Broker>,
     connection: &Rc<Connection>,
     slot: super::reply::SlotId,
-    handler: impl Future<Output = Outcome> + 'static,
+    mut handler: Pin<Box<impl Future<Output = Outcome> + 'static>>,
 ) {
     let connection = Rc::clone(connection);
     broker.io.spawn(async move {
-        let mut handler = std::pin::pin!(handler);
         let outcome = std::future::poll_fn(|context| {
             if connection.ring.is_closed() {
                 return std::task::Poll::Ready(None);

@@ -180,17 +180,18 @@ fn now(started: Started, request: Request, handler: impl FnOnce(Request) -> Outc
     connection.ring.fill(started.slot, outcome);
 }
 
-/// Answers when the handler's task is done.
-fn run<F: Future<Output = Outcome> + 'static>(started: Started, request: Request, handler: impl FnOnce(Request) -> F) {
+/// Answers when the handler's task is done. What a handler may come to hold is large: it gets its place on the heap before it is
+/// handed on.
+fn run<F: Future<Output = Outcome> + 'static>(started: Started, request: Request, handler: fn(Request) -> F) {
     let Origin { broker, connection, key, .. } = &request.origin;
     let (broker, connection, key) = (Rc::clone(broker), Rc::clone(connection), *key);
-    let handling = handler(request);
     let counted = Rc::clone(&broker);
-    connection::run(&broker, &connection, started.slot, async move {
-        let outcome = handling.await;
+    let handling = Box::pin(async move {
+        let outcome = handler(request).await;
         started.count(&counted, key);
         outcome
     });
+    connection::run(&broker, &connection, started.slot, handling);
 }
 
 impl Started {

@@ -13,7 +13,7 @@ use flumen::broker::config::Config;
 use flumen::broker::message::Message;
 use flumen::broker::startup::{self, RunError};
 use flumen::io::mesh::{self, Port};
-use flumen::io::topology;
+use flumen::io::topology::{self, Threads};
 use tracing_subscriber::EnvFilter;
 
 use super::{Outcome, options};
@@ -40,7 +40,8 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     let pool = Pool::new(memory);
     let ports: Vec<Mutex<Option<Port<Message>>>> =
         mesh::ports(config.reactors).into_iter().map(|port| Mutex::new(Some(port))).collect();
-    let results = topology::run_holding(Some(&lock), config.reactors, config.pin_cores, &pool, |io| {
+    let threads = Threads { reactors: config.reactors, pin: config.pin_cores, spin: config.spin, held: Some(&lock) };
+    let results = topology::run(threads, &pool, |io| {
         let port = ports[usize::from(io.reactor_id())].lock().ok().and_then(|mut port| port.take());
         let port = port.expect("each reactor takes its port once");
         let (config, leads) = (Arc::clone(&config), io.reactor_id() == 0);

@@ -10,6 +10,7 @@ use flumen::base::time::Duration;
 use flumen::base::units::{Bytes, KIB, MIB};
 use flumen::io::file::File;
 use flumen::io::op::{OpenMode, Slices};
+use flumen::io::topology::Threads;
 use flumen::io::{Handle, topology};
 
 use super::{Outcome, say, say_error, text};
@@ -95,7 +96,7 @@ impl Figure {
 type Figures = Vec<Figure>;
 
 fn measure(path: &Path, step: Duration) -> Result<(Figures, Figures), String> {
-    let results = topology::run(1, false, &Pool::new(POOL_BYTES), |io| {
+    let results = topology::run(Threads::new(1), &Pool::new(POOL_BYTES), |io| {
         let path = path.to_owned();
         async move { measure_all(&io, &path, step).await.map_err(|error| format!("{}: {error}", path.display())) }
     });

@@ -9,6 +9,7 @@ use super::reactor::{Handle, Reactor};
 use super::uring::{RingTable, UringBackend};
 use super::{Error, Result};
 use crate::base::block::Pool;
+use crate::base::time::Duration;
 use crate::model::ids::ReactorId;
 
 /// The cores that this process may run on, in order.
@@ -57,42 +58,45 @@ fn pin_to(core: usize) -> Result<()> {
     if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }
 
-/// Runs `main` on each of `reactors` reactors, each on a thread of its own (`reactor-0`, ...), with `pin` each on one of
-/// the cores that the process may use, round robin; returns what they returned, in order, when all have. SIGTERM and
-/// SIGINT are blocked from here on and come through [`super::op::Op::StopSignal`].
+/// How reactors run.
+#[derive(Clone, Copy)]
+pub struct Threads<'a> {
+    /// How many.
+    pub reactors: usize,
+    /// Whether each stays on one of the cores that the process may use, round robin.
+    pub pin: bool,
+    /// How long each looks for completions before it sleeps: a core that is halted takes its time to wake.
+    pub spin: Duration,
+    /// What the kernel keeps open until the last operation of the last reactor has ended, whatever becomes of the process.
+    pub held: Option<&'a File>,
+}
+
+impl Threads<'_> {
+    /// So many, wherever the scheduler has them.
+    pub fn new(reactors: usize) -> Threads<'static> {
+        Threads { reactors, pin: false, spin: Duration::ZERO, held: None }
+    }
+
+    /// So many, each on a core of its own.
+    pub fn pinned(reactors: usize) -> Threads<'static> {
+        Threads { pin: true, ..Threads::new(reactors) }
+    }
+}
+
+/// Runs `main` on each of the reactors, each on a thread of its own (`reactor-0`, ...); returns what they returned, in order,
+/// when all have. SIGTERM and SIGINT are blocked from here on and come through [`super::op::Op::StopSignal`].
 ///
 /// # Errors
 /// When a thread, a core or a ring cannot be had; then `main` ran nowhere.
 ///
 /// # Panics
 /// Ends the process when `main` panics on a reactor: the others would wait for it for ever.
-pub fn run<T, F>(reactors: usize, pin: bool, pool: &Pool, main: impl Fn(Handle) -> F + Sync) -> Result<Vec<T>>
+pub fn run<T, F>(threads: Threads<'_>, pool: &Pool, main: impl Fn(Handle) -> F + Sync) -> Result<Vec<T>>
 where
     T: Send + 'static,
     F: Future<Output = T> + 'static,
 {
-    run_holding(None, reactors, pin, pool, main)
-}
-
-/// As [`run`]; the kernel keeps `held` open until the last operation of the last reactor has ended, whatever becomes of the
-/// process.
-///
-/// # Errors
-/// As [`run`].
-///
-/// # Panics
-/// As [`run`].
-pub fn run_holding<T, F>(
-    held: Option<&File>,
-    reactors: usize,
-    pin: bool,
-    pool: &Pool,
-    main: impl Fn(Handle) -> F + Sync,
-) -> Result<Vec<T>>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + 'static,
-{
+    let Threads { reactors, pin, spin, held } = threads;
     assert!(reactors > 0 && reactors <= usize::from(ReactorId::MAX));
     super::uring::block_stop_signals();
     let cores = if pin { available_cores() } else { Vec::new() };
@@ -106,7 +110,7 @@ where
             let (go, gate) = mpsc::channel();
             let (table, ready, main) = (&table, ready.clone(), &main);
             let make = move || {
-                let backend = UringBackend::new(id as ReactorId, table, pool)?;
+                let backend = UringBackend::new(id as ReactorId, table, pool)?.spinning(spin);
                 held.map_or(Ok(()), |file| backend.hold(file))?;
                 Ok(backend)
             };
@@ -183,12 +187,11 @@ impl Drop for EndOnPanic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::Duration;
 
     #[test]
     fn reactors_run_each_on_its_thread_and_return_in_order() {
         let pool = Pool::new(64 << 20);
-        let names = run(2, true, &pool, |io| async move {
+        let names = run(Threads::pinned(2), &pool, |io| async move {
             io.sleep(Duration::from_millis(10 * u64::from(2 - io.reactor_id()))).await;
             (io.reactor_id(), thread::current().name().map(str::to_owned), available_cores().len())
         });

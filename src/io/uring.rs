@@ -51,6 +51,8 @@ const ENTRY_BYTES: u64 = 64 + 4 + 16 * COMPLETIONS_PER_SUBMISSION as u64;
 const LOCKED_SHARE_OF_QUEUES: u64 = 2;
 /// Kernel threads of one ring for calls that wait: `[on files, on everything else]`.
 const WORKERS_MAX: [u32; 2] = [16, 16];
+/// Looks at the queues for each look at the clock.
+const LOOKS_PER_CLOCK: u32 = 8;
 /// Tries to have a full submission queue taken by the kernel.
 const FLUSH_TRIES: u32 = 1000;
 /// How long the end of a backend waits for the operations it has cancelled, and how often it looks.
@@ -68,6 +70,8 @@ pub struct UringBackend {
     pool: Pool,
     /// Completion entries taken from the ring and not yet looked at.
     arrived: Vec<cqueue::Entry>,
+    /// How long it looks for completions itself before it sleeps.
+    spin: Duration,
 }
 
 impl UringBackend {
@@ -92,7 +96,14 @@ impl UringBackend {
             fixed,
             pool: pool.clone(),
             arrived: Vec::with_capacity(256),
+            spin: Duration::ZERO,
         })
+    }
+
+    /// The same, but before it sleeps it looks for completions for as long as `spin`.
+    pub fn spinning(mut self, spin: Duration) -> UringBackend {
+        self.spin = spin;
+        self
     }
 
     /// Has the kernel keep `file` open, and any lock on it, until the last operation of this ring has ended: also after
@@ -117,8 +128,39 @@ impl UringBackend {
         panic!("the kernel does not take submissions");
     }
 
-    /// Gives the kernel what is queued and takes what has completed, after the wait.
+    /// Gives the kernel what is queued and takes what has completed, after the wait: awake at first, as far as it may spin.
     fn enter(&mut self, wait: Wait) {
+        if wait != Wait::Not && self.spin > Duration::ZERO {
+            self.submit(Wait::Not);
+            if !self.arrived.is_empty() {
+                return;
+            }
+            if self.spins(wait) {
+                return self.submit(Wait::Not);
+            }
+        }
+        self.submit(wait);
+    }
+
+    /// Looks for completions without sleeping; false when the time for it is over.
+    fn spins(&mut self, wait: Wait) -> bool {
+        let mut until = system::monotonic() + self.spin;
+        if let Wait::Until(deadline) = wait {
+            until = until.min(deadline);
+        }
+        while system::monotonic() < until {
+            for _ in 0..LOOKS_PER_CLOCK {
+                if self.ring.submission().taskrun() || !self.ring.completion().is_empty() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        false
+    }
+
+    /// As [`UringBackend::enter`], asleep from the start.
+    fn submit(&mut self, wait: Wait) {
         let (timeout, want) = match wait {
             Wait::Not => (None, 0),
             Wait::Forever => (None, 1),

@@ -11,6 +11,8 @@ pub enum Written {
     Any,
     /// Those outside of the journal.
     Segments,
+    /// Groups of the journal that take more than one page.
+    Groups,
 }
 
 /// One chance in so many that something fails; never when 0.

@@ -142,7 +142,7 @@ fn draw(random: &mut Prng, weather: Weather, reactors_max: u64) -> Fault {
     match kind {
         0 => Fault::Crash { crash: crash(random), back_ms: back_ms(random) },
         1 | 2 => {
-            let told = [Told::Deletion, Told::Topic, Told::Coordinator][random.below(3) as usize];
+            let told = [Told::Deletion, Told::Topic, Told::Commit, Told::Decision][random.below(4) as usize];
             Fault::CrashAfter { told, crash: Crash::PowerCut(power_cut(random)), back_ms: back_ms(random) }
         }
         3 => {
@@ -150,8 +150,9 @@ fn draw(random: &mut Prng, weather: Weather, reactors_max: u64) -> Fault {
             Fault::CrashAt { submission, crash: crash(random), back_ms: back_ms(random) }
         }
         4 | 5 => {
-            let (files, write) = match random.below(2) {
+            let (files, write) = match random.below(3) {
                 0 => (Written::Any, random.below(300)),
+                1 => (Written::Groups, random.below(30)),
                 _ => (Written::Segments, random.below(30)),
             };
             let crash = if random.one_in(2) { Crash::PowerCut(PowerCut::torn()) } else { crash(random) };

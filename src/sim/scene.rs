@@ -30,8 +30,10 @@ pub enum Told {
     Deletion,
     /// That a topic was made or deleted.
     Topic,
-    /// That an offset was committed or a transaction ended.
-    Coordinator,
+    /// That an offset was committed.
+    Commit,
+    /// That a transaction ended.
+    Decision,
 }
 
 /// A topic that clients may use.
@@ -137,9 +139,8 @@ impl Scene {
             Event::Read { place, bounds, .. } => (place, &bounds.log_start),
             Event::Listed { place, latest: false, offset, .. } => (place, offset),
             Event::TopicMade { .. } | Event::TopicDeleted { .. } => return Some(Told::Topic),
-            Event::Group(GroupEvent::Committed { .. }) | Event::Transaction(TransactionEvent::Ended { .. }) => {
-                return Some(Told::Coordinator);
-            }
+            Event::Group(GroupEvent::Committed { .. }) => return Some(Told::Commit),
+            Event::Transaction(TransactionEvent::Ended { .. }) => return Some(Told::Decision),
             _ => return None,
         };
         let before = self.starts.borrow_mut().insert(*place, *start).unwrap_or(*start);

@@ -147,13 +147,20 @@ impl Kernel {
             self.machines[machine].mounts[mount].disk.hold(file.inode);
         }
         let at = self.effect_at(machine, mount, &action);
-        if let Action::Write { file, durable: true, .. } = &action {
+        if let Action::Write { file, durable: true, bytes, .. } = &action {
             let (disk, inode) = (&self.machines[machine].mounts[mount].disk, file.inode);
-            let to_journal = || disk.path_of(inode).is_some_and(|path| path.starts_with("/journal"));
+            let is_meant = |files| {
+                let to_journal = || disk.path_of(inode).is_some_and(|path| path.starts_with("/journal"));
+                match files {
+                    Written::Any => true,
+                    Written::Segments => !to_journal(),
+                    Written::Groups => length(bytes) > DIRECT_ALIGN as usize && to_journal(),
+                }
+            };
             let process = self.reactors[reactor].process;
             if let Some((doomed, files, after)) = self.crash_in_write
                 && doomed == process
-                && (files == Written::Any || !to_journal())
+                && is_meant(files)
             {
                 self.crash_in_write = after.checked_sub(1).map(|after| (process, files, after));
                 if self.crash_in_write.is_none() {
@@ -251,8 +258,7 @@ impl Kernel {
                 let device = file.direct || *durable;
                 let base = if device { timing.device } else { timing.cached }.draw(random);
                 let flush = if *durable { timing.flush.draw(random) } else { Duration::ZERO };
-                let bytes: u64 = bytes.iter().map(|slice| slice.len() as u64).sum();
-                (base + flush, if device { bytes } else { 0 })
+                (base + flush, if device { length(bytes) as u64 } else { 0 })
             }
             Action::Sync { .. } => (timing.device.draw(random) + timing.flush.draw(random), 0),
             _ => (timing.names.draw(random), 0),
@@ -385,7 +391,7 @@ impl Kernel {
         if file.direct && !aligned_pieces(at, bytes) {
             return Err(errno::EINVAL);
         }
-        let total: usize = bytes.iter().map(|slice| slice.len()).sum();
+        let total = length(bytes);
         let wanted = if self.falls_short() { shortened(total, file.direct, &mut self.counts) } else { total };
         let mount = &mut self.machines[machine].mounts[file.mount];
         if mount.faults.write_fails() {
@@ -431,8 +437,7 @@ impl Kernel {
             {
                 // As if it had taken effect without being durable: the cut decides what of it is there. Where it does
                 // not fit, nothing of it is.
-                let total = bytes.iter().map(|slice| slice.len()).sum();
-                let _ = write_pieces(&mut mount.disk, file.inode, *at, bytes, total, false);
+                let _ = write_pieces(&mut mount.disk, file.inode, *at, bytes, length(bytes), false);
             }
         }
         for mount in &mut self.machines[machine].mounts {
@@ -480,6 +485,10 @@ fn elsewhere(disk: &Disk, inode: InodeId, (at, bytes): (u64, u64), draw: u64) ->
     let size = disk.bytes(inode);
     let may = size > bytes && disk.path_of(inode).is_some_and(|path| atlas::may_go_astray(&path));
     if may { draw % (size - bytes) } else { at }
+}
+
+fn length(pieces: &Slices) -> usize {
+    pieces.iter().map(|piece| piece.len()).sum()
 }
 
 fn is_aligned(at: u64, bytes: &[u8]) -> bool {

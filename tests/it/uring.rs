@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use flumen::base::block::Pool;
+use flumen::base::time as base;
 use flumen::io::Handle;
 use flumen::io::mesh::{self, Mesh};
 use flumen::io::reactor::Reactor;
@@ -25,10 +26,17 @@ use crate::backend::{Harness, POOL_BYTES};
 const CONNECT_TRIES: u32 = 500;
 
 #[derive(Clone, Copy)]
-struct Uring;
+struct Uring {
+    spin: base::Duration,
+}
 
-fn reactor(id: usize, table: &RingTable, pool: &Pool) -> Reactor {
-    let backend = UringBackend::new(id as ReactorId, table, pool).expect("a ring");
+/// Sleeps whenever it has nothing to do.
+const SLEEPING: Uring = Uring { spin: base::Duration::ZERO };
+/// Spins before that: for some completions long enough, for others not.
+const SPINNING: Uring = Uring { spin: base::Duration::from_micros(50) };
+
+fn reactor(id: usize, table: &RingTable, pool: &Pool, spin: base::Duration) -> Reactor {
+    let backend = UringBackend::new(id as ReactorId, table, pool).expect("a ring").spinning(spin);
     Reactor::new(id as ReactorId, Box::new(backend), pool.clone())
 }
 
@@ -38,7 +46,7 @@ impl Harness for Uring {
         T: Send + 'static,
         F: Future<Output = T> + 'static,
     {
-        let reactor = reactor(0, &RingTable::new(1), &Pool::new(pool_bytes));
+        let reactor = reactor(0, &RingTable::new(1), &Pool::new(pool_bytes), self.spin);
         let handle = reactor.handle();
         reactor.run(main(handle))
     }
@@ -57,7 +65,7 @@ impl Harness for Uring {
                 .map(|(id, port)| {
                     let (table, pool, main) = (&table, &pool, &main);
                     scope.spawn(move || {
-                        let reactor = reactor(id, table, pool);
+                        let reactor = reactor(id, table, pool, self.spin);
                         let handle = reactor.handle();
                         let mesh = Mesh::join(&handle, port);
                         reactor.run(main(handle, mesh))
@@ -127,7 +135,13 @@ impl Drop for Mount {
     }
 }
 
-conformance!(Uring);
+conformance!(SLEEPING);
+
+mod spinning {
+    use super::*;
+
+    conformance!(SPINNING);
+}
 
 /// So a start that takes the lock of its data directory sees all that earlier rings wrote.
 #[test]

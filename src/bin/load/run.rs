@@ -12,6 +12,7 @@ use flumen::base::oneshot;
 use flumen::base::time::{Duration, Instant};
 use flumen::io::op::Op;
 use flumen::io::socket::Socket;
+use flumen::io::topology::Threads;
 use flumen::io::{Handle, topology};
 
 use super::cluster::{Cluster, Offsets, Share, deal, offsets};
@@ -187,7 +188,8 @@ fn execute<T: Send + 'static>(
     main: impl Fn(Handle, Arc<Plan>, usize) -> Working<T> + Sync,
 ) -> Result<Vec<T>, String> {
     let pool = Pool::new(POOL_BYTES);
-    topology::run(threads, false, &pool, |io| main(io, Arc::clone(plan), threads)).map_err(|error| error.to_string())
+    topology::run(Threads::new(threads), &pool, |io| main(io, Arc::clone(plan), threads))
+        .map_err(|error| error.to_string())
 }
 
 /// Reads everything back that came since the plan's offsets were taken.

@@ -233,6 +233,15 @@ pub static KEYS: &[Key] = &[
         "Whether each reactor stays on a core of its own; switch it off where other programs share the cores.",
     ),
     key(
+        "reactors.spin_us",
+        "spin-us",
+        whole(0, 10_000),
+        DefaultValue::Text("0"),
+        &[],
+        "Microseconds for which a reactor that has nothing to do looks for work before it sleeps. It answers sooner, for CPU \
+         time that nobody else gets then (tuning/README.md has both).",
+    ),
+    key(
         "storage.journal_bytes",
         "journal-bytes",
         blocks(16 * MIB, TIB),

@@ -114,14 +114,19 @@ impl Ownership {
         Ok(())
     }
 
-    /// What static members of the classic protocol were to give up when others took their places. Those get what is assigned already, and
-    /// nobody rebalances for them (KIP-345): until somebody does, nobody owns it.
+    /// What static members of the classic protocol were still to give up when others took their places: what they held before the newest
+    /// generation and not in it. Those others get what is assigned already, and nobody rebalances for them (KIP-345): until somebody
+    /// does, nobody owns it.
     fn given_up_by_the_replaced(&self, group: GroupNumber) -> BTreeSet<PartitionId> {
         let of_group = || self.members.values().filter(move |one| one.joiner.group == group);
         let newest = of_group().filter(|one| !one.is_gone).map(|one| one.generation).max().unwrap_or(-1);
-        let replaced =
-            of_group().filter(|one| one.joiner.is_classic && one.is_replaced && one.generation + 1 >= newest);
-        replaced.flat_map(|one| one.held.union(&one.holds)).copied().collect()
+        let given_up = |one: &Member| match newest - one.generation {
+            0 => one.held.difference(&one.holds).copied().collect(),
+            // Nobody told it what it has in the newest.
+            1 => one.holds.clone(),
+            _ => BTreeSet::new(),
+        };
+        of_group().filter(|one| one.joiner.is_classic && one.is_replaced).flat_map(given_up).collect()
     }
 
     /// What is not owned as it should be.
