@@ -5,9 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Mutations that take more seeds than this to be caught are left to scripts/mutations.sh.
-MUTATIONS_WITHIN=150
-
 say() { printf '\n== %s\n' "$*"; }
 
 need() { # need COMMAND PACKAGE: a Debian package for a command that is missing
@@ -55,7 +52,7 @@ fresh=$((16#$(cat Cargo.lock $(git ls-files src) | sha256sum | cut -c 1-8)))
 target/sim/flumen-sim --seeds "$fresh..$((fresh + 500))"
 
 say "the simulated world: broken promises that it has to notice"
-scripts/mutations.sh --within "$MUTATIONS_WITHIN" 2>&1 | tee "$log"
+scripts/mutations.sh 2>&1 | tee "$log"
 read -r mutations_passed mutations_failed <<<"$(tail -n 1 "$log" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p')"
 
 say "the release binary"

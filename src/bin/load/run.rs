@@ -249,6 +249,10 @@ async fn work(io: Handle, plan: Arc<Plan>, threads: usize) -> Part {
     *recorder.borrow_mut() = Recorder::new(window, plan.main_series());
     let mut prepared = prepared.unwrap_or_default();
     prepared.set_paces(&plan, start);
+    if plan.until == Until::CaughtUp {
+        // What little there is would be read before the time begins.
+        io.sleep_until(start).await;
+    }
     let mut ends = prepared.launch(&io, window);
     if io.reactor_id() == 0 {
         io.spawn(watch(io.clone(), Arc::clone(&plan), window));

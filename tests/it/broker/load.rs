@@ -1,6 +1,7 @@
 //! The load generator against the broker: what it sends is stored, what it measures is there, what it checks holds.
 
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use flumen::record;
 use serde_json::Value;
@@ -12,11 +13,24 @@ fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-fn run(broker: &Broker, arguments: &[&str]) -> Output {
+fn start(broker: &Broker, arguments: &[&str]) -> Child {
     let (mode, rest) = arguments.split_first().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_flumen-load"));
     command.args([mode, "--bootstrap", &broker.address.to_string(), "--json"]).args(rest);
-    command.output().expect("the program was built")
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the program was built")
+}
+
+fn run(broker: &Broker, arguments: &[&str]) -> Output {
+    start(broker, arguments).wait_with_output().unwrap()
+}
+
+/// Waits for the end of one that was started, and gives its summary.
+fn summary_of(started: Child) -> Value {
+    let output = started.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
 }
 
 /// Runs it for a short while and gives its summary.
@@ -134,7 +148,14 @@ fn it_measures_readers_and_the_broker() {
     assert!(number(&produced, &["broker", "resident_bytes"]) > 1e6);
     assert!(number(&produced, &["broker", "written_bytes"]) > 0.0);
     let text = std::fs::read_to_string(&page).unwrap();
-    assert!(text.contains("<svg") && text.contains("</html>"));
+    assert!(text.starts_with("<!doctype html>") && text.trim_end().ends_with("</html>"));
+    // Whole by itself, and with what was measured in it.
+    for outside in ["<script src", "<link", "http://", "https://"] {
+        assert!(!text.replace("http://www.w3.org/", "").contains(outside), "{outside}");
+    }
+    for told in ["<svg", "acknowledge", "p99", "--record-bytes 1000"] {
+        assert!(text.contains(told), "{told}");
+    }
 
     let caught_up = load(&broker, &["fetch", "--topic", "t", "--verify", "--consumers", "2"]);
     assert_eq!(number(&caught_up, &["verified", "faults"]), 0.0);
@@ -168,6 +189,79 @@ fn it_measures_readers_and_the_broker() {
 
     let idle = load(&broker, &["connections", "--topic", "t", "--connections", "50", "--pid", &pid]);
     assert_eq!(number(&idle["latencies"][0], &["count"]), 50.0);
+}
+
+#[test]
+fn without_acknowledgements_it_counts_what_it_sent() {
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &["--reactors", "1"]);
+    let shape = ["--partitions", "2", "--acks", "0", "--record-bytes", "100", "--batch-records", "3", "--rate", "400"];
+    let mut arguments = vec!["produce", "--topic", "t", "--verify"];
+    arguments.extend(shape);
+    let summary = load(&broker, &arguments);
+    assert!(number(&summary, &["produced", "requests"]) > 300.0, "{summary}");
+    assert_eq!(number(&summary, &["verified", "faults"]), 0.0);
+    let read = summary_of(start(&broker, &["fetch", "--topic", "t", "--warm-up", "0", "--duration", "1"]));
+    let (sent, there) = (number(&summary, &["produced", "records"]), number(&read, &["consumed", "records"]));
+    // What was sent in the warm-up is in the log, too; none of it was answered.
+    assert!(there >= sent, "{sent} were sent and {there} are there");
+}
+
+#[test]
+fn a_tail_begins_at_the_end() {
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &["--reactors", "1"]);
+    load(&broker, &["produce", "--topic", "t", "--partitions", "2", "--record-bytes", "100"]);
+    let old = load(&broker, &["fetch", "--topic", "t", "--tail"]);
+    assert_eq!(number(&old, &["consumed", "records"]), 0.0, "what was there before is not read");
+    let tail = start(&broker, &["fetch", "--topic", "t", "--tail", "--warm-up", "0.1", "--duration", "3"]);
+    super::process::pause(Duration::from_millis(300));
+    let produced = load(&broker, &["produce", "--topic", "t", "--record-bytes", "100", "--rate", "200"]);
+    let new = summary_of(tail);
+    assert!(number(&new, &["consumed", "records"]) >= number(&produced, &["produced", "records"]), "{new}");
+}
+
+#[test]
+fn transactions_are_committed_and_measured() {
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &["--reactors", "1"]);
+    let shape = ["--partitions", "6", "--producers", "2", "--commit-ms", "50", "--record-bytes", "100"];
+    let mut arguments = vec!["transactions", "--topic", "t"];
+    arguments.extend(shape);
+    let summary = load(&broker, &arguments);
+    let commits = summary["latencies"].as_array().unwrap().iter().find(|one| one["name"] == "commit").unwrap();
+    let count = number(commits, &["count"]);
+    assert!(count >= 10.0, "two producers commit every 50 ms or so: {summary}");
+    assert!(number(commits, &["p50_ms"]) > 0.0);
+    assert!(number(&summary, &["produced", "records"]) > count);
+}
+
+/// Latencies run from when a request was to be sent: a broker that stands still is seen in all that waited meanwhile, not in
+/// the few requests that were in flight.
+#[test]
+fn requests_that_wait_behind_a_halt_count_from_when_they_were_due() {
+    const RATE: f64 = 500.0;
+    const HALT: Duration = Duration::from_millis(800);
+    let directory = scratch();
+    let broker = Broker::start(directory.path(), &["--reactors", "1"]);
+    let arguments = ["produce", "--topic", "t", "--partitions", "1", "--connections", "1", "--in-flight", "1"];
+    let shape =
+        ["--record-bytes", "100", "--batch-records", "1", "--rate", "500", "--warm-up", "0.5", "--duration", "3"];
+    let all: Vec<&str> = arguments.iter().chain(&shape).copied().collect();
+    let running = start(&broker, &all);
+    super::process::pause(Duration::from_millis(1500));
+    broker.signal("STOP");
+    super::process::pause(HALT);
+    broker.signal("CONT");
+    let summary = summary_of(running);
+    let latency = &summary["latencies"][0];
+    // All that were due in the halt's first half waited for half of it or more: with those alone the curve is above it there.
+    let waited = RATE * HALT.as_secs_f64() / 2.0 / number(latency, &["count"]);
+    let curve = latency["curve"].as_array().unwrap();
+    let at = curve.iter().rfind(|point| point[0].as_f64().unwrap() <= 1.0 - waited).expect("the curve begins at 0");
+    let after = curve.iter().find(|point| point[0].as_f64().unwrap() > 1.0 - waited).unwrap_or(at);
+    assert!(after[1].as_f64().unwrap() >= HALT.as_secs_f64() * 500.0 * 0.9, "{waited}: {at} {after}");
+    assert!(number(latency, &["max_ms"]) >= HALT.as_secs_f64() * 1000.0 * 0.9, "{latency}");
 }
 
 #[test]
