@@ -1,23 +1,28 @@
-//! Time to write a Fetch reply around its records, for 1 and 50 partitions; and to read the request. Prints nanoseconds a
-//! message: the best of the rounds, which is the one least disturbed.
+//! Time to write a Fetch reply around its records, for 1 and 50 partitions; and to read the request. By hand and by the
+//! kafka-protocol crate, which is the yardstick. Prints nanoseconds a message: the best of the rounds, which is the one least
+//! disturbed.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark measures time and prints it")]
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use bytes::{Bytes, BytesMut};
 use flumen::model::error_code::ErrorCode;
 use flumen::protocol::frame::{SIZE_FIELD_BYTES, request_header};
 use flumen::protocol::topic::{TopicRef, TopicSpan};
 use flumen::protocol::{client, fetch};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::{FetchRequest, TopicName};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use uuid::Uuid;
 
 const ROUNDS: usize = 20;
 const MESSAGES_A_ROUND: u32 = 20_000;
 const RECORD_BYTES: u32 = 64 << 10;
+/// What of the crate's time is the most.
+const LIMIT: f64 = 0.5;
 
 fn partitions(count: i32) -> Vec<fetch::FetchedPartition> {
     let partition = |index| fetch::FetchedPartition {
@@ -28,6 +33,21 @@ fn partitions(count: i32) -> Vec<fetch::FetchedPartition> {
         ..fetch::FetchedPartition::refused(index, ErrorCode::None)
     };
     (0..count).map(partition).collect()
+}
+
+/// The same reply, as the crate has it; records come behind it.
+fn crate_response(version: i16, count: i32) -> FetchResponse {
+    let partition = |index| {
+        let partition = PartitionData::default().with_partition_index(index).with_high_watermark(1000);
+        partition.with_last_stable_offset(1000).with_log_start_offset(0).with_records(Some(Bytes::new()))
+    };
+    let topic = FetchableTopicResponse::default().with_partitions((0..count).map(partition).collect());
+    let topic = if version >= 13 {
+        topic.with_topic_id(Uuid::from_u128(7))
+    } else {
+        topic.with_topic(TopicName(StrBytes::from_static_str("orders")))
+    };
+    FetchResponse::default().with_session_id(9).with_responses(vec![topic])
 }
 
 fn request_frame(version: i16, partitions: i32) -> Vec<u8> {
@@ -56,8 +76,17 @@ fn measure(mut work: impl FnMut()) -> f64 {
     (0..ROUNDS).map(round).fold(f64::INFINITY, f64::min)
 }
 
+fn print(what: &str, version: i16, count: i32, by_hand: f64, by_crate: f64) {
+    let ratio = by_hand / by_crate;
+    let verdict = if ratio <= LIMIT { "met" } else { "missed" };
+    println!("{what:<11} {version:>8} {count:>10} {by_hand:>12.0} {by_crate:>12.0} {ratio:>7.2} {LIMIT:>6} {verdict}");
+}
+
 fn main() {
-    println!("{:>8} {:>10} {:>14} {:>16}", "version", "partitions", "reply out, ns", "request in, ns");
+    println!(
+        "{:<11} {:>8} {:>10} {:>12} {:>12} {:>7} {:>6}",
+        "", "version", "partitions", "by hand, ns", "crate, ns", "ratio", "limit"
+    );
     for version in [11, 12, 17] {
         for count in [1, 50] {
             let partitions = partitions(count);
@@ -74,12 +103,25 @@ fn main() {
             let reply = measure(|| {
                 black_box(fetch::encode_response(version, 1, black_box(&response)).expect("encodes"));
             });
+            let theirs = crate_response(version, count);
+            let reply_by_crate = measure(|| {
+                let mut frame = BytesMut::new();
+                black_box(&theirs).encode(&mut frame, version).expect("encodes");
+                black_box(frame);
+            });
             let frame = request_frame(version, count);
             let request = measure(|| {
                 let header = request_header(black_box(&frame)).expect("a header");
                 black_box(fetch::decode_request(version, &frame, header.body_at).expect("a body"));
             });
-            println!("{version:>8} {count:>10} {reply:>14.0} {request:>16.0}");
+            let shared = Bytes::from(frame.clone());
+            let request_by_crate = measure(|| {
+                let header = request_header(black_box(&frame)).expect("a header");
+                let mut body = shared.slice(header.body_at..);
+                black_box(FetchRequest::decode(&mut body, version).expect("a body"));
+            });
+            print("reply out", version, count, reply, reply_by_crate);
+            print("request in", version, count, request, request_by_crate);
         }
     }
 }

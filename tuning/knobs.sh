@@ -93,6 +93,7 @@ each_knob() {
     knob "scheduler $name" "$ROOT/sys/block/$name/queue/scheduler" none "no queue in front of the device's own"
     knob "completions $name" "$ROOT/sys/block/$name/queue/rq_affinity" 2 "a write completes on the core that asked"
     knob "entropy $name" "$ROOT/sys/block/$name/queue/add_random" 0 "no random numbers made from each write"
+    knob "read-ahead $name" "$ROOT/sys/block/$name/queue/read_ahead_kb" ">=1024" "consumers that lag are read for in large pieces"
     knob "write cache $name" "$ROOT/sys/block/$name/queue/write_cache" "!a device with power-loss protection reports 'write through': a durable write then needs no flush" \
       "a durable write waits for a flush where it says 'write back'"
   fi

@@ -157,7 +157,10 @@ fn it_measures_readers_and_the_broker() {
         assert!(text.contains(told), "{told}");
     }
 
-    let caught_up = load(&broker, &["fetch", "--topic", "t", "--verify", "--consumers", "2"]);
+    // Ends when all is read, however long that takes.
+    let all = ["fetch", "--topic", "t", "--verify", "--consumers", "2", "--duration", "120"];
+    let caught_up = summary_of(start(&broker, &all));
+    assert_eq!(number(&caught_up, &["errors"]), 0.0);
     assert_eq!(number(&caught_up, &["verified", "faults"]), 0.0);
     assert!(number(&caught_up, &["consumed", "records"]) >= number(&produced, &["produced", "records"]));
     let repeated = load(&broker, &["fetch", "--topic", "t", "--repeat"]);
@@ -201,7 +204,7 @@ fn without_acknowledgements_it_counts_what_it_sent() {
     let summary = load(&broker, &arguments);
     assert!(number(&summary, &["produced", "requests"]) > 300.0, "{summary}");
     assert_eq!(number(&summary, &["verified", "faults"]), 0.0);
-    let read = summary_of(start(&broker, &["fetch", "--topic", "t", "--warm-up", "0", "--duration", "1"]));
+    let read = summary_of(start(&broker, &["fetch", "--topic", "t", "--warm-up", "0", "--duration", "120"]));
     let (sent, there) = (number(&summary, &["produced", "records"]), number(&read, &["consumed", "records"]));
     // What was sent in the warm-up is in the log, too; none of it was answered.
     assert!(there >= sent, "{sent} were sent and {there} are there");
@@ -214,7 +217,7 @@ fn a_tail_begins_at_the_end() {
     load(&broker, &["produce", "--topic", "t", "--partitions", "2", "--record-bytes", "100"]);
     let old = load(&broker, &["fetch", "--topic", "t", "--tail"]);
     assert_eq!(number(&old, &["consumed", "records"]), 0.0, "what was there before is not read");
-    let tail = start(&broker, &["fetch", "--topic", "t", "--tail", "--warm-up", "0.1", "--duration", "3"]);
+    let tail = start(&broker, &["fetch", "--topic", "t", "--tail", "--warm-up", "0.1", "--duration", "6"]);
     super::process::pause(Duration::from_millis(300));
     let produced = load(&broker, &["produce", "--topic", "t", "--record-bytes", "100", "--rate", "200"]);
     let new = summary_of(tail);

@@ -234,3 +234,25 @@ fn a_closed_pipe_ends_what_prints_without_a_word() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
 }
+
+/// What `tune disk` measured is a configuration that the broker takes, and its scratch file is gone.
+#[test]
+fn what_the_device_was_tuned_to_starts_the_broker() {
+    let directory = scratch();
+    let data = directory.path().join("data");
+    let (data, file) = (data.to_str().unwrap(), directory.path().join("tuned.toml"));
+    let output = flumen(&["tune", "disk", "--data", data, "--seconds", "2", "--write", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", err(&output));
+    let (table, settings) = (out(&output), std::fs::read_to_string(&file).unwrap());
+    assert!(table.contains("durable writes") && table.contains("reads past the page cache"), "{table}");
+    assert!(table.ends_with(&settings), "what is printed is what is written");
+    assert_eq!(std::fs::read_dir(data).unwrap().count(), 0, "the scratch file is gone");
+    let effective = out(&flumen(&["config", "--config", file.to_str().unwrap()]));
+    for key in ["groups_in_flight_max", "group_bytes_max", "direct_run_bytes_min"] {
+        let set = settings.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key}: {settings}"));
+        let line = effective.lines().find(|line| line.starts_with(set)).unwrap_or_else(|| panic!("{set}: {effective}"));
+        assert!(line.contains("tuned.toml:"), "{line}");
+    }
+    let mut broker = Broker::start(std::path::Path::new(data), &["--config", file.to_str().unwrap()]);
+    assert!(broker.is_running());
+}
