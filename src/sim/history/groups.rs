@@ -29,6 +29,8 @@ pub struct Joiner {
     pub client: String,
     /// The name that it keeps over restarts, if it is static.
     pub instance: Option<u32>,
+    /// It does not know its member id yet.
+    pub is_nameless: bool,
     /// Whether the generation is the group's (classic), or an epoch of its own (KIP-848).
     pub is_classic: bool,
     /// How long it may be silent, or take to follow a rebalance: before that nobody else gets what it holds.

@@ -31,7 +31,7 @@ struct Member {
     well: Option<Instant>,
     /// It ended, or its client did.
     is_gone: bool,
-    /// Another one has its static name.
+    /// Another one has its static name, or may take it at any time.
     is_replaced: bool,
 }
 
@@ -60,7 +60,12 @@ impl Ownership {
             is_gone: false,
             is_replaced: false,
         };
-        self.members.entry(number).or_insert_with(new).joiner = joiner.clone();
+        let was_known = self.members.contains_key(&number);
+        let member = self.members.entry(number).or_insert_with(new);
+        // The answer to its first request was lost, and perhaps that request is still on its way: to the group it is another member
+        // of its static name when it comes.
+        member.is_replaced |= was_known && joiner.is_nameless && joiner.instance.is_some();
+        member.joiner = joiner.clone();
     }
 
     fn assigned(

@@ -183,6 +183,7 @@ impl Member {
             group: self.style.group,
             client: self.name.clone(),
             instance: self.style.instance,
+            is_nameless: self.id.is_empty(),
             is_classic: self.style.protocol != Protocol::Consumer,
             patience: Duration::from_millis(session_ms.min(self.style.rebalance_ms)),
             wants: wants.collect(),
