@@ -14,7 +14,7 @@ use flumen::record::{BatchBuilder, Compression, TimestampType, records};
 const WALL_MS: i64 = 1_700_000_000_000;
 const ROUNDS: usize = 5;
 const BYTES_A_ROUND: usize = 1 << 30;
-/// How many times a copy with its CRC an append may take, for batches from [`LIMIT_FROM_BYTES`] on that are stored unread.
+/// How many times a copy with its CRC an append may take, for batches from [`LIMIT_FROM_BYTES`] on.
 const LIMIT: f64 = 1.15;
 const LIMIT_FROM_BYTES: usize = 16 << 10;
 
