@@ -189,7 +189,10 @@ fill() { # BROKER TOPIC BYTES [FLAG]...
 
 cold() { # while half of what Kafka takes is produced
   local rate=${1:-3000} round broker
-  for broker in flumen kafka; do fill "$broker" cold $((short ? 256 << 20 : 2 << 30)); done
+  # A topic each round: what was read a moment ago is not cold, whatever the page cache has lost.
+  for ((round = 1; round <= rounds; round++)); do
+    for broker in flumen kafka; do fill "$broker" "cold-$round" $((short ? 256 << 20 : 2 << 30)); done
+  done
   for ((round = 1; round <= rounds; round++)); do
     for broker in flumen kafka; do
       say "cold, round $round of $rounds: $broker"
@@ -200,7 +203,7 @@ cold() { # while half of what Kafka takes is produced
       load "$broker" "${producing[@]}" --duration "$seconds" --warm-up "$warm_up" > "$data/beside.json" &
       local producer=$!
       sleep "$warm_up"
-      load "$broker" fetch --topic cold --duration "$seconds" | keep cold "$broker"
+      load "$broker" fetch --topic "cold-$round" --duration "$seconds" | keep cold "$broker"
       wait "$producer"
       keep cold-beside "$broker" < "$data/beside.json"
     done

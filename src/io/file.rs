@@ -9,7 +9,11 @@ use std::sync::Arc;
 use super::op::{Fd, Op, OpenMode, Payload, Slices, Space, Stat, errno};
 use super::reactor::{Closing, Handle, result_of};
 use super::{Error, ErrorKind, Result};
-use crate::base::block::Block;
+use crate::base::block::{BLOCK_ALIGN, Block};
+
+/// The most that is read at once past the page cache: durable writes wait behind it in the device's queue. Half of it slows reads
+/// down, twice as much the writes (benches/RESULTS.md, "Cold reads").
+const DIRECT_READ_BYTES_MAX: u32 = 512 << 10;
 
 /// An open file. Clones share it, also across reactors.
 #[derive(Clone)]
@@ -20,6 +24,8 @@ pub struct File {
 struct Inner {
     fd: Fd,
     path: PathBuf,
+    /// Whether it is read and written past the page cache.
+    direct: bool,
     closing: Closing,
 }
 
@@ -43,7 +49,7 @@ impl File {
     pub async fn open(io: &Handle, path: &Path, mode: OpenMode) -> Result<File> {
         let completion = io.submit(Op::Open { path: path.to_owned(), mode }).await;
         let fd = Fd(result_of(completion.result)? as i32);
-        Ok(File { inner: Arc::new(Inner { fd, path: path.to_owned(), closing: io.closing() }) })
+        Ok(File { inner: Arc::new(Inner { fd, path: path.to_owned(), direct: mode.direct, closing: io.closing() }) })
     }
 
     /// The path it was opened with.
@@ -55,13 +61,26 @@ impl File {
         self.inner.fd
     }
 
+    /// Whether all of `[at, at + bytes)` is in the page cache, or on its way there.
+    ///
+    /// # Errors
+    /// The kernel's: `Unsupported` before Linux 6.5.
+    pub async fn is_resident(&self, io: &Handle, at: u64, bytes: u32) -> Result<bool> {
+        Ok(result_of(io.submit(Op::IsResident { fd: self.fd(), at, bytes }).await.result)? == 1)
+    }
+
     /// Reads into the front of `block` until `bytes` are there or the file ends; gives the block back with the count.
     pub async fn read_at(&self, io: &Handle, at: u64, block: Block, bytes: u32) -> (Block, Result<u32>) {
         assert!(bytes as usize <= block.len());
         let (mut block, mut done) = (block, 0);
         while done < bytes {
-            let op =
-                Op::Read { fd: self.fd(), at: at + u64::from(done), into: block, start: done, bytes: bytes - done };
+            if self.inner.direct && !(done as usize).is_multiple_of(BLOCK_ALIGN) {
+                // Past the page cache only the end of a file gives less than whole sectors, and nothing can be asked for from there.
+                break;
+            }
+            let piece = if self.inner.direct { DIRECT_READ_BYTES_MAX } else { u32::MAX };
+            let (at, bytes) = (at + u64::from(done), piece.min(bytes - done));
+            let op = Op::Read { fd: self.fd(), at, into: block, start: done, bytes };
             let completion = io.submit(op).await;
             let Payload::Block(returned) = completion.payload else { unreachable!("a read gives its block back") };
             block = returned;

@@ -75,6 +75,9 @@ pub enum Op {
     /// Reads up to `bytes` at position `at` into `into[start..]`; `result` is the count, 0 at the end of the file;
     /// the block comes back as [`Payload::Block`].
     Read { fd: Fd, at: u64, into: Block, start: u32, bytes: u32 },
+    /// Whether all of `bytes` at position `at` of a file are in the page cache: `result` is 1 or 0. Pages that are on their way
+    /// from the device count as well. `-ENOSYS` where the kernel cannot tell.
+    IsResident { fd: Fd, at: u64, bytes: u32 },
     /// Writes at position `at`; `result` is the count, which may fall short. With `durable` the completion comes after
     /// the bytes are on stable storage (`RWF_DSYNC`).
     Write { fd: Fd, at: u64, bytes: Slices, durable: bool },

@@ -19,7 +19,7 @@ use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 
 use super::backend::{Backend, Wait};
 use super::clock::Clocks;
-use super::op::{Completion, Fd, Submission};
+use super::op::{Completion, Fd, Op, Submission};
 use super::{Error, Result};
 use crate::base::block::Pool;
 use crate::base::time::Duration;
@@ -55,6 +55,11 @@ const WORKERS_MAX: [u32; 2] = [16, 16];
 const LOOKS_PER_CLOCK: u32 = 8;
 /// Tries to have a full submission queue taken by the kernel.
 const FLUSH_TRIES: u32 = 1000;
+/// A send from this size on is a large one.
+const LARGE_SEND_BYTES_MIN: usize = 32 << 10;
+/// Bytes of large sends that one turn begins with; the others wait for later turns, so that what arrives meanwhile, and the
+/// writes it brings, need not wait until a crowd of consumers has been served.
+const LARGE_SEND_BYTES_A_TURN: usize = 256 << 10;
 /// How long the end of a backend waits for the operations it has cancelled, and how often it looks.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 const DRAIN_STEPS: u32 = 500;
@@ -68,6 +73,8 @@ pub struct UringBackend {
     buffers: BufferRing,
     fixed: FixedBuffers,
     pool: Pool,
+    /// Large sends whose turn has not come yet.
+    later: VecDeque<Submission>,
     /// Completion entries taken from the ring and not yet looked at.
     arrived: Vec<cqueue::Entry>,
     /// How long it looks for completions itself before it sleeps.
@@ -95,6 +102,7 @@ impl UringBackend {
             buffers,
             fixed,
             pool: pool.clone(),
+            later: VecDeque::new(),
             arrived: Vec::with_capacity(256),
             spin: Duration::ZERO,
         })
@@ -223,10 +231,23 @@ impl UringBackend {
 impl Backend for UringBackend {
     fn turn(&mut self, submissions: &mut VecDeque<Submission>, completions: &mut Vec<Completion>, wait: Wait) {
         self.buffers.refill(&self.pool);
-        while let Some(submission) = submissions.pop_front() {
+        let mut room = LARGE_SEND_BYTES_A_TURN;
+        while room > 0
+            && let Some(submission) = self.later.pop_front()
+        {
+            room = room.saturating_sub(large_send_bytes(&submission.op));
             self.start(submission, completions);
         }
-        let at_hand = !completions.is_empty() || !self.arrived.is_empty();
+        while let Some(submission) = submissions.pop_front() {
+            match large_send_bytes(&submission.op) {
+                1.. if room == 0 => self.later.push_back(submission),
+                bytes => {
+                    room = room.saturating_sub(bytes);
+                    self.start(submission, completions);
+                }
+            }
+        }
+        let at_hand = !completions.is_empty() || !self.arrived.is_empty() || !self.later.is_empty();
         self.enter(if at_hand { Wait::Not } else { wait });
         self.finish_arrived(completions);
     }
@@ -266,6 +287,16 @@ impl Drop for UringBackend {
         self.slots.give_up();
         self.buffers.give_up();
     }
+}
+
+/// The bytes of a large send, 0 for anything else.
+fn large_send_bytes(op: &Op) -> usize {
+    let bytes = match op {
+        Op::Send { bytes, .. } => bytes.iter().map(|slice| slice.len()).sum(),
+        Op::SendFile { bytes, .. } => *bytes as usize,
+        _ => 0,
+    };
+    if bytes >= LARGE_SEND_BYTES_MIN { bytes } else { 0 }
 }
 
 /// A ring of one of `reactors`, as large as the process may have it.

@@ -52,6 +52,8 @@ pub(super) struct Context {
     write_back: RefCell<Option<Waker>>,
     /// Logs of which much is to be written back go one at a time.
     pub large_write_backs: Turnstile,
+    /// Reads past the page cache go one at a time: durable writes wait behind them in the device's queue.
+    pub direct_reads: Turnstile,
     pub counters: RefCell<Counters>,
 }
 
@@ -82,6 +84,7 @@ impl Context {
             no_space: Told::default(),
             write_back: RefCell::default(),
             large_write_backs: Turnstile::default(),
+            direct_reads: Turnstile::default(),
             counters: RefCell::default(),
         }
     }

@@ -59,7 +59,9 @@ pub fn parse_file_name(name: &str) -> Option<(Offset, Kind)> {
 /// How a segment is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// O_DIRECT, for writing.
+    /// Past the page cache, for writing.
+    Write,
+    /// Past the page cache, for reading.
     Direct,
     /// Through the page cache, for reading and sending.
     Cached,
@@ -134,8 +136,7 @@ impl Directory {
         if let Some(file) = self.cached((id, base, access)) {
             return Ok(file);
         }
-        let mode =
-            OpenMode { write: access == Access::Direct, direct: access == Access::Direct, ..OpenMode::default() };
+        let mode = OpenMode { write: access == Access::Write, direct: access != Access::Cached, ..OpenMode::default() };
         let forgotten = self.forgotten.get();
         let file = File::open(&self.io, &self.path(name, base, Kind::Log), mode).await?;
         Ok(if self.forgotten.get() == forgotten { self.keep((id, base, access), file) } else { file })
@@ -146,14 +147,14 @@ impl Directory {
     /// # Errors
     /// The kernel's.
     pub async fn segment_for_write(&self, (id, name): (PartitionId, &str), base: Offset) -> Result<File> {
-        if let Some(file) = self.cached((id, base, Access::Direct)) {
+        if let Some(file) = self.cached((id, base, Access::Write)) {
             return Ok(file);
         }
         self.ensure(name).await?;
         let mode = OpenMode { write: true, create: true, direct: true, ..OpenMode::default() };
         let file = File::open(&self.io, &self.path(name, base, Kind::Log), mode).await?;
         file::sync_directory(&self.io, &self.partition_path(name)).await?;
-        Ok(self.keep((id, base, Access::Direct), file))
+        Ok(self.keep((id, base, Access::Write), file))
     }
 
     fn cached(&self, key: OpenKey) -> Option<File> {
@@ -181,7 +182,7 @@ impl Directory {
     pub fn forget(&self, id: PartitionId, base: Offset) {
         self.forgotten.set(self.forgotten.get() + 1);
         let mut open = self.open.borrow_mut();
-        for access in [Access::Direct, Access::Cached] {
+        for access in [Access::Write, Access::Direct, Access::Cached] {
             open.remove(&(id, base, access));
         }
     }

@@ -20,6 +20,7 @@ use super::journal::{StageError, Urgency};
 use super::journal_file::{JournalFile, OldChains};
 use super::leader_epochs::{InvalidEpoch, LeaderEpochs};
 use super::owner::Owner;
+use super::reader::Ahead;
 use super::recovery::{Change, RecoveredLog};
 use super::run::{RunBuffer, SealedRun, block_floor};
 use super::segment::Segment;
@@ -175,8 +176,10 @@ pub(super) struct State {
     pub removed: bool,
     /// Segments that are no longer part of the log, whose files are still to be removed.
     pub doomed: Vec<Offset>,
-    /// What of the files is known to be sound and in the page cache.
+    /// What of the files was read lately, and is known to be sound.
     pub warm: Warm,
+    /// What of them is being read for who is likely to ask for it next.
+    pub ahead: Option<Ahead>,
 }
 
 /// See [`State::edge`].
@@ -328,8 +331,14 @@ impl State {
         self.snapshots.retain(|(base, _)| *base > last);
         self.tail.evict(|batch| batch.segment <= last);
         self.epochs.truncate_from_start(to);
-        self.warm.clear();
+        self.forget_read();
         self.doomed.extend(doomed);
+    }
+
+    /// Forgets what was read of the files: they are about to change.
+    pub fn forget_read(&mut self) {
+        self.warm.clear();
+        self.ahead = None;
     }
 
     /// Notes that the journal's open file is needed from now on.
@@ -538,6 +547,7 @@ impl Log {
             removed: false,
             doomed: Vec::new(),
             warm: Warm::default(),
+            ahead: None,
         }
     }
 
@@ -922,7 +932,7 @@ impl Log {
     }
 
     /// The file of a segment, for reading.
-    pub(super) async fn file(&self, segment: Offset) -> Result<File> {
-        self.context.directory.segment((self.id, &self.name), segment, Access::Cached).await
+    pub(super) async fn file(&self, segment: Offset, access: Access) -> Result<File> {
+        self.context.directory.segment((self.id, &self.name), segment, access).await
     }
 }

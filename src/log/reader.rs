@@ -1,17 +1,19 @@
 //! Reads: from an offset to the bytes of whole batches, and from a timestamp to an offset.
 //!
-//! What the tail holds is sent from memory. What it does not is read from the segment into a block, by a read that the
-//! kernel finishes on its own workers when the page cache is cold, and every checksum is compared before anything is
-//! sent; after that the range is warm (`warm.rs`) and goes by sendfile.
+//! What the tail holds is sent from memory. What it does not is read from the segment into a block, the first time past the
+//! page cache (`warm.rs`), and every checksum is compared before anything is sent. For a consumer that reads in order the next
+//! bytes are read ahead meanwhile. What was read a second time, through the page cache, goes by sendfile from then on.
 
 use std::rc::Rc;
 
-use super::directory::Kind;
-use super::log::Log;
+use super::directory::{Access, Kind};
+use super::log::{Log, State};
 use super::offset_index::{OffsetIndex, OffsetPosition};
+use super::run::block_floor;
 use super::segment::{Indexes, Segment};
 use super::time_index::TimeIndex;
-use crate::base::block::{Slice, Use};
+use crate::base::block::{BLOCK_ALIGN, Slice, Use};
+use crate::base::oneshot;
 use crate::base::time::Duration;
 use crate::io::file::{self, File};
 use crate::model::offset::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
@@ -19,8 +21,8 @@ use crate::record::batch::{BatchHeader, MAGIC};
 use crate::record::crc;
 use crate::record::{Corruption, check_stored, records, timestamp};
 
-/// The most that one read brings into memory, unless a single batch is larger.
-const READ_BYTES_MAX: u32 = 1 << 20;
+/// The most that one read brings into memory, unless a single batch is larger: with what makes it whole sectors a block of 1 MiB.
+const READ_BYTES_MAX: u32 = (1 << 20) - BLOCK_ALIGN as u32;
 
 /// Whose memory a read takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +88,28 @@ pub enum ReadError {
     Memory,
 }
 
+/// How long what was read ahead waits for who reads it.
+const AHEAD_KEPT: Duration = Duration::from_secs(1);
+
+/// What is in memory, or on its way there, for a consumer that reads a log in order. There is at most one of it a log.
+pub(super) struct Ahead {
+    start: Start,
+    bytes: oneshot::Receiver<Slice>,
+}
+
+/// Whole batches of a segment file, each of them sound.
+struct Stored {
+    bytes: Slice,
+    segment: Offset,
+    /// Where each batch starts, and where the last one ends.
+    starts: Vec<Mark>,
+    end: Mark,
+    /// How they were read.
+    access: Access,
+}
+
 /// Where a read begins.
+#[derive(Clone, Copy)]
 struct Start {
     /// The offset that is looked for.
     from: Offset,
@@ -115,7 +138,7 @@ impl Log {
         bytes_max: u32,
         at_least_one: bool,
     ) -> Result<Read, ReadError> {
-        if from >= below {
+        if from >= below || (bytes_max == 0 && !at_least_one) {
             return Ok(Read { pieces: Vec::new(), next_offset: from });
         }
         let range = {
@@ -126,14 +149,18 @@ impl Log {
             state.warm.find(from, below, bytes_max, self.context.io.now())
         };
         if let Some(range) = range
-            && let Ok(file) = self.file(range.segment).await
+            && let Ok(file) = self.file(range.segment, Access::Cached).await
         {
-            let piece = Piece::File { file, at: u64::from(range.start), bytes: range.end - range.start };
-            return Ok(Read { pieces: vec![piece], next_offset: range.next_offset });
+            let (at, bytes) = (u64::from(range.start), range.end - range.start);
+            // Where the kernel cannot tell, what was read lately is taken to be there still.
+            if file.is_resident(&self.context.io, at, bytes).await.unwrap_or(true) {
+                return Ok(Read { pieces: vec![Piece::File { file, at, bytes }], next_offset: range.next_offset });
+            }
         }
-        let stored = self.read_stored(from, bytes_max).await?;
-        let (bytes, next_offset) = within(&stored, from, below, bytes_max, at_least_one);
-        Ok(Read { pieces: bytes.map(Piece::Memory).into_iter().collect(), next_offset })
+        let stored = self.find_stored(from, bytes_max).await?;
+        let (given, next_offset) = within(&stored.bytes, from, below, bytes_max, at_least_one);
+        self.note_read(&stored, given.as_ref().map_or(0, |given| given.len() as u32), next_offset, bytes_max);
+        Ok(Read { pieces: given.map(Piece::Memory).into_iter().collect(), next_offset })
     }
 
     /// As [`Log::read`], always in memory.
@@ -142,32 +169,47 @@ impl Log {
         let tail = self.state().tail.read(from, end, bytes_max, true);
         match tail {
             Some((slices, _)) => Ok(slices),
-            None => Ok(vec![self.read_stored(from, bytes_max).await?]),
+            None => Ok(vec![self.find_stored(from, bytes_max).await?.bytes]),
         }
     }
 
-    /// Reads whole batches of a segment file, the first of which holds `from`. Each that it gives is sound; where one is not,
-    /// it gives those before it.
-    async fn read_stored(self: &Rc<Self>, from: Offset, bytes_max: u32) -> Result<Slice, ReadError> {
-        self.find_stored(from, bytes_max).await.map(|(bytes, ..)| bytes)
+    /// The segment that holds the batch with `offset`, its position there, and its bytes with those that follow.
+    pub(super) async fn find_batch(self: &Rc<Self>, offset: Offset) -> Result<(Slice, Offset, u32), ReadError> {
+        let stored = self.find_stored(offset, 1).await?;
+        let position = stored.starts[0].1;
+        Ok((stored.bytes, stored.segment, position))
     }
 
-    /// As [`Log::read_stored`], with the segment and the position in it where the bytes start.
-    pub(super) async fn find_stored(
-        self: &Rc<Self>,
-        from: Offset,
-        bytes_max: u32,
-    ) -> Result<(Slice, Offset, u32), ReadError> {
-        let want = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
-        let mut start = self.start_of(from).await?;
-        let mut want = want.min(start.limit.saturating_sub(start.position));
+    /// Whole batches of a segment file, the first of which holds `from`. Each that it gives is sound; where one is not, it gives
+    /// those before it.
+    async fn find_stored(self: &Rc<Self>, from: Offset, bytes_max: u32) -> Result<Stored, ReadError> {
+        let mut want = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let (mut start, access, mut ahead) = match self.take_ahead(from) {
+            Some(mut ahead) => {
+                let bytes = ahead.bytes.await;
+                // More may be in the file by now, and less in the tail.
+                ahead.start.limit = self.read_limit(ahead.start.segment).ok_or(ReadError::OutOfRange)?;
+                (ahead.start, Access::Direct, bytes)
+            }
+            None => {
+                let start = self.start_of(from).await?;
+                (start, self.access(&start, want).await, None)
+            }
+        };
+        want = match &ahead {
+            Some(bytes) => bytes.len() as u32,
+            None => want.min(start.limit.saturating_sub(start.position)),
+        };
         let mut damage: Option<(u32, String)> = None;
         // Each round moves the start behind what it found to lie before `from`, or learns the size of the batch there.
         loop {
             if want == 0 {
                 return Err(ReadError::OutOfRange);
             }
-            let bytes = self.load(start.segment, start.position, want, Memory::Limited).await?;
+            let bytes = match ahead.take() {
+                Some(bytes) => bytes,
+                None => self.load(start.segment, start.position, want, Memory::Limited, access).await?,
+            };
             let before = skip_before(&bytes, &mut start);
             let (starts, end) = match self.sound(&bytes, before, &start) {
                 Ok(found) => found,
@@ -189,10 +231,87 @@ impl Log {
                 want = want.min(start.limit - start.position);
                 continue;
             };
-            let sound = bytes.slice((first - start.position) as usize..(end.1 - start.position) as usize);
-            self.state_mut().warm.note(start.segment, &starts, end, self.context.io.now());
-            return Ok((sound, start.segment, first));
+            let bytes = bytes.slice((first - start.position) as usize..(end.1 - start.position) as usize);
+            return Ok(Stored { bytes, segment: start.segment, starts, end, access });
         }
+    }
+
+    /// Notes what a consumer was given of `stored`: its front of `given` bytes, up to the offset `next`. What is left of it is kept for
+    /// its next read; where nothing is left and it reads in order, as much as it asked for is read ahead.
+    fn note_read(self: &Rc<Self>, stored: &Stored, given: u32, next: Offset, asked: u32) {
+        let now = self.context.io.now();
+        let Stored { ref bytes, segment, ref starts, end, access } = *stored;
+        let mut state = self.state_mut();
+        if access == Access::Cached {
+            state.warm.note(access, segment, starts, end, now);
+            return;
+        }
+        let position = starts[0].1 + given;
+        let follows = given > 0 && state.warm.note(access, segment, starts, (next, position), now);
+        drop(state);
+        if given < bytes.len() as u32 {
+            let expected = Some(if given == 0 { starts[0].0 } else { next });
+            let start = Start { from: next, segment, position, limit: end.1, expected, behind_first: None };
+            if let Some(sender) = self.put_ahead(start) {
+                sender.send(bytes.slice(given as usize..bytes.len()));
+                let log = Rc::clone(self);
+                self.context.io.spawn(async move { log.forget_ahead(next).await });
+            }
+        } else if follows {
+            let log = Rc::clone(self);
+            self.context.io.spawn(async move { log.read_ahead(next, asked).await });
+        }
+    }
+
+    /// Reads `asked` bytes from the batch on that holds `from`, for who reads there within a while.
+    async fn read_ahead(self: Rc<Self>, from: Offset, asked: u32) {
+        let Ok(start) = self.start_of(from).await else { return };
+        if self.state().tail.first_offset().is_some_and(|first| first <= from) {
+            return;
+        }
+        let want = asked.clamp(READ_BYTES_MIN, READ_BYTES_MAX).min(start.limit.saturating_sub(start.position));
+        // What is less is soon in memory, or of the next segment.
+        if want < READ_BYTES_MIN {
+            return;
+        }
+        let Some(sender) = self.put_ahead(start) else { return };
+        if let Ok(bytes) = self.load(start.segment, start.position, want, Memory::Limited, Access::Direct).await {
+            sender.send(bytes);
+        }
+        self.forget_ahead(from).await;
+    }
+
+    /// Makes place for what is read ahead, unless there is some for another reader.
+    fn put_ahead(&self, start: Start) -> Option<oneshot::Sender<Slice>> {
+        let mut state = self.state_mut();
+        if state.ahead.is_some() {
+            return None;
+        }
+        let (sender, bytes) = oneshot::channel();
+        state.ahead = Some(Ahead { start, bytes });
+        Some(sender)
+    }
+
+    /// What is read ahead from `from` on; it comes to nothing where that failed.
+    fn take_ahead(&self, from: Offset) -> Option<Ahead> {
+        self.state_mut().ahead.take_if(|ahead| ahead.start.from == from)
+    }
+
+    /// Lets go of what is read ahead from `from` on if nobody has come for it after a while.
+    async fn forget_ahead(&self, from: Offset) {
+        self.context.io.sleep(AHEAD_KEPT).await;
+        self.take_ahead(from);
+    }
+
+    /// How `bytes` from `start` on are best read.
+    async fn access(&self, start: &Start, bytes: u32) -> Access {
+        if self.state().warm.was_passed(start.from, self.context.io.now()) {
+            return Access::Cached;
+        }
+        let Ok(file) = self.file(start.segment, Access::Cached).await else { return Access::Cached };
+        let bytes = bytes.min(start.limit.saturating_sub(start.position));
+        let resident = file.is_resident(&self.context.io, u64::from(start.position), bytes).await;
+        if resident.unwrap_or(false) { Access::Cached } else { Access::Direct }
     }
 
     /// The starts of the sound batches of `bytes` from `at` on, and where they end.
@@ -263,11 +382,17 @@ impl Log {
             return Err(ReadError::OutOfRange);
         };
         let OffsetPosition { offset, position } = found.indexes.offsets.floor(from);
-        let tail = state.tail.iter().next().filter(|batch| batch.segment == segment);
-        let limit = tail.map_or(found.end, |batch| batch.position);
+        let limit = read_limit(&state, found);
         let expected = (position == 0).then_some(segment);
         let behind_first = (position > 0 && offset < from).then_some(offset + 1);
         Ok(Start { from, segment, position, limit, expected, behind_first })
+    }
+
+    /// Where a segment ends for who reads files; `None` when it is gone.
+    fn read_limit(&self, segment: Offset) -> Option<u32> {
+        let state = self.state();
+        let found = state.segments.iter().find(|one| one.base == segment)?;
+        Some(read_limit(&state, found))
     }
 
     /// Where else to begin when there is damage before the offset: at the next batch that the index has, which may be the one
@@ -280,33 +405,45 @@ impl Log {
         holds.then_some(Start { position: entry.position, expected: None, behind_first: None, ..*start })
     }
 
-    /// Reads `want` bytes at `position` of a segment file.
+    /// Reads `want` bytes at `position` of a segment file, or fewer where it ends.
     pub(super) async fn load(
         self: &Rc<Self>,
         segment: Offset,
         position: u32,
         want: u32,
         memory: Memory,
+        access: Access,
     ) -> Result<Slice, ReadError> {
         let io = &self.context.io;
         let failed = |error: crate::io::Error| {
             let path = self.context.directory.path(self.name(), segment, Kind::Log);
             ReadError::Io(format!("{} at position {position}: {error}", path.display()))
         };
-        let file = self.file(segment).await.map_err(failed)?;
+        let file = self.file(segment, access).await.map_err(failed)?;
+        // Past the page cache whole sectors are read.
+        let before = if access == Access::Direct { position - block_floor(position) } else { 0 };
+        let whole = match access {
+            Access::Direct => (before + want).next_multiple_of(BLOCK_ALIGN as u32),
+            _ => want,
+        };
+        let _turn = match access {
+            Access::Direct => Some(self.context.direct_reads.enter().await),
+            _ => None,
+        };
         for _ in 0..MEMORY_TRIES {
             let block = match memory {
-                Memory::Limited => io.pool().try_block(want as usize, Use::Read),
-                Memory::Unlimited => io.pool().block_unlimited(want as usize, Use::Read),
+                Memory::Limited => io.pool().try_block(whole as usize, Use::Read),
+                Memory::Unlimited => io.pool().block_unlimited(whole as usize, Use::Read),
             };
             let Some(block) = block else {
                 io.sleep(MEMORY_PAUSE).await;
                 continue;
             };
-            let (block, read) = file.read_at(io, u64::from(position), block, want).await;
+            let (block, read) = file.read_at(io, u64::from(position - before), block, whole).await;
             let count = read.map_err(failed)?;
             self.context.counters.borrow_mut().read_bytes += u64::from(count);
-            return Ok(block.into_slice(count as usize));
+            let end = count.clamp(before, before + want) as usize;
+            return Ok(block.into_slice(end).slice(before as usize..end));
         }
         Err(ReadError::Memory)
     }
@@ -382,10 +519,10 @@ impl Log {
         let mut rebuilt = Segment::new(base, NO_TIMESTAMP);
         while rebuilt.end < until {
             let want = READ_BYTES_MAX.min(until - rebuilt.end);
-            let mut bytes = self.load(base, rebuilt.end, want, memory).await?;
+            let mut bytes = self.load(base, rebuilt.end, want, memory, Access::Direct).await?;
             let first = BatchHeader::read(&bytes).and_then(BatchHeader::total_bytes).unwrap_or(0);
             if first > bytes.len() && first <= (until - rebuilt.end) as usize {
-                bytes = self.load(base, rebuilt.end, first as u32, memory).await?;
+                bytes = self.load(base, rebuilt.end, first as u32, memory, Access::Direct).await?;
             }
             if let Err(why) = index_batches(&mut rebuilt, &bytes, interval) {
                 // What lies behind is found by walking on from the last entry, as far as it can be.
@@ -523,6 +660,12 @@ impl Log {
         }
         Ok(largest)
     }
+}
+
+/// Where a segment ends for who reads files: where the tail begins.
+fn read_limit(state: &State, segment: &Segment) -> u32 {
+    let tail = state.tail.iter().next().filter(|batch| batch.segment == segment.base);
+    tail.map_or(segment.end, |batch| batch.position)
 }
 
 /// The largest timestamp of a batch's records at or behind `start`.

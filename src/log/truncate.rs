@@ -9,7 +9,7 @@
 use std::rc::Rc;
 
 use super::checkpoint::Effect;
-use super::directory::Kind;
+use super::directory::{Access, Kind};
 use super::log::{Edge, Log, State};
 use super::reader::{Memory, READ_BYTES_MIN, ReadError, whole_batches};
 use super::run::block_floor;
@@ -79,7 +79,7 @@ impl Log {
         if let Some(found) = in_tail {
             return Ok(found);
         }
-        let (bytes, segment, position) = self.find_stored(offset, 1).await?;
+        let (bytes, segment, position) = self.find_batch(offset).await?;
         let base = BatchHeader::read(&bytes).map_or(offset, BatchHeader::base_offset);
         Ok((segment, position, base))
     }
@@ -91,7 +91,7 @@ impl Log {
         let missing = self.state().tail.copy(segment, start, &mut bytes);
         if missing > 0 {
             // What the tail lacks is in the file: it covers all that the files lack.
-            let stored = self.load(segment, start, missing as u32, Memory::Limited).await?;
+            let stored = self.load(segment, start, missing as u32, Memory::Limited, Access::Direct).await?;
             if stored.len() < missing {
                 let path = self.context.directory.path(self.name(), segment, Kind::Log);
                 let at = start as usize + stored.len();
@@ -188,7 +188,7 @@ impl State {
     fn cut(&mut self, cut: &Cut, wall_ms: Timestamp) -> Vec<Offset> {
         let Cut { segment, position, end, ref edge, max, anew } = *cut;
         self.run = None;
-        self.warm.clear();
+        self.forget_read();
         let goes = |base: Offset| anew || base > segment;
         let gone: Vec<Offset> = self.segments.iter().map(|one| one.base).filter(|base| goes(*base)).collect();
         self.segments.retain(|one| !goes(one.base));

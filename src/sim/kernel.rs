@@ -643,5 +643,6 @@ fn fingerprint(op: &Op) -> (u64, u64) {
         Op::Cancel { token } => (23, *token),
         Op::Wake { reactor } => (24, u64::from(*reactor)),
         Op::StopSignal => (25, 0),
+        Op::IsResident { at, bytes, .. } => (26, at ^ u64::from(*bytes) << 40),
     }
 }

@@ -1,5 +1,7 @@
 //! File operations of simulated processes: how long they take, which of them fail, and when they take effect.
 
+use std::collections::BTreeSet;
+
 use super::atlas;
 use super::config::{DiskConfig, MachineConfig};
 use super::disk::{DIRECT_ALIGN, Disk, InodeId, PowerCut};
@@ -28,6 +30,8 @@ pub(super) struct Mount {
     free_at: Instant,
     latency: Prng,
     pub(super) cuts: Prng,
+    /// Files that were read through the page cache since they were last written past it. All of them may be evicted at any time.
+    cached: BTreeSet<InodeId>,
 }
 
 /// An open file as a process's descriptor has it.
@@ -58,6 +62,7 @@ enum Action {
     RemoveDirectory { path: PathBuf },
     Space { path: PathBuf },
     Read { file: Opened, at: u64, into: Block, start: u32, bytes: u32 },
+    IsResident { file: Opened },
     Write { file: Opened, at: u64, bytes: Slices, durable: bool },
     Sync { file: Opened },
     Allocate { file: Opened, at: u64, bytes: u64 },
@@ -93,6 +98,7 @@ pub(super) fn mounts(config: &MachineConfig, streams: &Prng) -> Vec<Mount> {
             free_at: Instant(0),
             latency: streams.split("latency"),
             cuts: streams.split("power cuts"),
+            cached: BTreeSet::new(),
         });
     }
     mounts
@@ -187,6 +193,7 @@ impl Kernel {
                     Err(errno) => return Err((errno, Payload::Block(into))),
                 }
             }
+            Op::IsResident { fd, .. } => Action::IsResident { file: file(fd).map_err(plain)? },
             Op::Write { fd, at, bytes, durable } => {
                 let file = file(fd).map_err(plain)?;
                 if !file.write {
@@ -253,7 +260,7 @@ impl Kernel {
         let (timing, random) = (mount.timing, &mut mount.latency);
         let (took, device_bytes) = match action {
             Action::Read { file, bytes, .. } if file.direct => (timing.device.draw(random), u64::from(*bytes)),
-            Action::Read { .. } => (timing.cached.draw(random), 0),
+            Action::Read { .. } | Action::IsResident { .. } => (timing.cached.draw(random), 0),
             Action::Write { file, bytes, durable, .. } => {
                 let device = file.direct || *durable;
                 let base = if device { timing.device } else { timing.cached }.draw(random);
@@ -340,6 +347,7 @@ impl Kernel {
                 let result = self.read(machine, file, at, &mut into[range]);
                 Effect { result, payload: Payload::Block(into) }
             }
+            Action::IsResident { file } => Ok(i32::from(self.is_resident(machine, file))).into(),
             Action::Write { file, at, bytes, durable } => self.write(machine, file, at, &bytes, durable).into(),
             Action::Sync { file } => nothing(self.sync(machine, file)),
             Action::Allocate { file, at, bytes } => nothing(disk.allocate(file.inode, at, bytes)),
@@ -384,7 +392,19 @@ impl Kernel {
         }
         let wanted = if short { shortened(into.len(), file.direct, &mut self.counts) } else { into.len() };
         let mount = &mut self.machines[machine].mounts[file.mount];
+        if !file.direct {
+            mount.cached.insert(file.inode);
+        }
         mount.disk.read(file.inode, at, &mut into[..wanted]).map(|count| count as i32)
+    }
+
+    /// Whether a file is in the page cache: a hint that nobody may rely on.
+    fn is_resident(&mut self, machine: usize, file: Opened) -> bool {
+        let cached = &mut self.machines[machine].mounts[file.mount].cached;
+        if cached.contains(&file.inode) && self.counts.one_in(8) {
+            cached.clear();
+        }
+        cached.contains(&file.inode)
     }
 
     fn write(&mut self, machine: usize, file: Opened, at: u64, bytes: &Slices, durable: bool) -> Result<i32, i32> {
@@ -402,6 +422,9 @@ impl Kernel {
             None => at,
         };
         let count = write_pieces(&mut mount.disk, file.inode, lands, bytes, wanted, durable)?;
+        if file.direct {
+            mount.cached.remove(&file.inode);
+        }
         if lands != at {
             self.trace.record(self.now, What::Fault, [machine as u64, file.inode as u64, lands]);
             self.astray.push((machine, file.mount, file.inode));
@@ -471,6 +494,7 @@ impl Action {
     fn file(&self) -> Option<Opened> {
         match self {
             Action::Read { file, .. }
+            | Action::IsResident { file }
             | Action::Write { file, .. }
             | Action::Sync { file }
             | Action::Allocate { file, .. }

@@ -99,6 +99,8 @@ macro_rules! conformance {
             files::written_bytes_read_back
             files::a_durable_write_reads_back_through_another_open
             files::large_blocks_that_come_back_are_written_as_they_are
+            files::a_direct_read_ends_at_the_end_of_a_file_of_any_size
+            files::what_was_read_through_the_page_cache_may_be_resident_and_what_was_not_read_is_not
             files::a_read_ends_at_the_end_of_the_file
             files::a_hole_reads_as_zeros
             files::a_read_fills_the_block_from_its_start_position
@@ -137,6 +139,7 @@ macro_rules! conformance {
             sockets::a_reset_is_an_error
             sockets::a_stalled_reader_holds_the_sender_back
             sockets::scattered_sends_arrive_in_order
+            sockets::large_sends_that_are_given_up_leave_the_others_alone
             sockets::a_file_is_sent_whole_and_in_part
             sockets::a_stalled_reader_does_not_stall_the_sender_of_a_file
             sockets::a_file_is_not_sent_beyond_its_end

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::task::Poll;
 
+use flumen::base::block::Use;
 use flumen::io::Handle;
 use flumen::io::file::{self, File};
 use flumen::io::op::OpenMode;
@@ -15,7 +16,7 @@ use flumen::model::offset::{NO_TIMESTAMP, Offset};
 use flumen::producer::state::MarkerFacts;
 use flumen::producer::transactions::Outcome;
 use flumen::record::BatchBuilder;
-use flumen::shard::{Acks, Shard, ShardSettings, StartError, StorageConfig, recover};
+use flumen::shard::{Acks, Isolation, Piece, Shard, ShardSettings, Shards, StartError, StorageConfig, recover};
 use flumen::sim::{DiskFaultRates, MachineConfig, MachineId, PowerCut, ProcessId, World};
 
 use crate::engine::{config, content, open, open_as, partition, read_all, settings};
@@ -607,4 +608,59 @@ fn producers_snapshots_are_written_after_a_failed_write_back() {
     bench.world.disk_faults(bench.machine, Path::new("/"), DiskFaultRates::default());
     bench.wait(1);
     assert_eq!(snapshots(&mut bench), 3, "one for each segment but the first");
+}
+
+/// Reads all of a shard in order, at most `limits` bytes a time in turn; gives how many of them came from files, by the broker's
+/// own account.
+async fn read_in_order(io: &Handle, shards: &Shards, shard: &Rc<Shard>, limits: &[u32]) -> u64 {
+    let before = shards.stats().read_bytes;
+    let (mut from, mut turn) = (0, 0);
+    while from < shard.offsets().high_watermark {
+        let fetched = shard.read(from, limits[turn % limits.len()], false, Isolation::ReadUncommitted, -1).await;
+        for piece in fetched.expect("a read").pieces {
+            let Piece::Memory(bytes) = piece else { panic!("read for the first time") };
+            for batch in flumen::record::batches(&bytes) {
+                let (header, _) = batch.expect("whole batches");
+                assert_eq!(header.base_offset(), from);
+                from = header.next_offset();
+            }
+        }
+        turn += 1;
+        io.sleep(Duration::from_millis(5)).await;
+    }
+    shards.stats().read_bytes - before
+}
+
+/// What a consumer's room cuts off of a read, and what is read ahead for it, comes from the device once; and what is read ahead
+/// for one that asks for little may hold no whole batch for one that asks for more (which was taken for damage).
+#[test]
+fn a_consumer_that_reads_in_order_has_each_byte_read_from_the_device_once() {
+    const BATCHES: u64 = 100;
+    // Room for all, for a part of what is read ahead, for less than one batch, for none; less than a batch ahead.
+    let cases: [(usize, &[u32]); 4] = [
+        (30 << 10, &[128 << 10]),
+        (30 << 10, &[128 << 10, 40 << 10]),
+        (30 << 10, &[128 << 10, 10 << 10, 0]),
+        (70 << 10, &[128 << 10, 256 << 10, 80 << 10, 80 << 10]),
+    ];
+    for (batch_bytes, limits) in cases {
+        let bench = Bench::new(&MachineConfig::default(), move |io, _| async move {
+            let config = StorageConfig { tail_bytes_max: 64 << 10, ..config() };
+            let shards = open_as(&io, config).await;
+            let settings = ShardSettings { segment_bytes: 64 << 20, ..settings() };
+            let shard = shards.open(partition(0), "topic-0", settings, 0);
+            let batch = batch(&io, batch_bytes);
+            for _ in 0..BATCHES {
+                append(&shard, &batch).await;
+            }
+            io.sleep(Duration::from_secs(1)).await;
+            let read = read_in_order(&io, &shards, &shard, limits).await;
+            let stored = BATCHES * batch.len() as u64;
+            // Whole sectors, and of each read the batch that it holds only a part of.
+            assert!(read < stored * 2, "{read} bytes read of {stored} stored");
+            io.sleep(Duration::from_secs(2)).await;
+            assert_eq!(io.pool().in_use(Use::Read), 0, "what nobody came for is let go");
+        });
+        bench.run(1);
+    }
 }

@@ -21,6 +21,20 @@ fn one_goes_through_at_a_time_in_order() {
 }
 
 #[test]
+fn who_gives_up_after_its_turn_has_come_lets_the_next_one_through() {
+    let turnstile = Turnstile::default();
+    let context = &mut Context::from_waker(Waker::noop());
+    let Poll::Ready(first) = pin!(turnstile.enter()).poll(context) else { panic!("it is free") };
+    let (mut second, mut third) = (Box::pin(turnstile.enter()), Box::pin(turnstile.enter()));
+    assert!(second.as_mut().poll(context).is_pending());
+    assert!(third.as_mut().poll(context).is_pending());
+    drop(first);
+    // It has been handed the right of way, and never looks.
+    drop(second);
+    assert!(third.as_mut().poll(context).is_ready());
+}
+
+#[test]
 fn who_gives_up_waiting_is_passed_over() {
     let turnstile = Turnstile::default();
     let context = &mut Context::from_waker(Waker::noop());

@@ -12,7 +12,7 @@ use super::finish::{IGNORED, wake_token};
 use super::slots::{Gather, Held, StatCall};
 use super::{UringBackend, buffers, system};
 use crate::base::block::Block;
-use crate::io::op::{Completion, Fd, ListenAddress, NOBODY, Op, OpenMode, Payload, Slices, Submission, Token};
+use crate::io::op::{Completion, Fd, ListenAddress, NOBODY, Op, OpenMode, Payload, Slices, Submission, Token, errno};
 use crate::io::{Error, Result};
 use crate::model::ids::ReactorId;
 
@@ -66,6 +66,9 @@ impl UringBackend {
             Op::Truncate { fd, bytes } => {
                 // The ring's truncate came with Linux 6.9; a truncate changes metadata in memory and seldom waits.
                 completions.push(plain(token, or_errno(system::truncate(fd, bytes).map(|()| 0))));
+            }
+            Op::IsResident { fd, at, bytes } => {
+                completions.push(plain(token, or_errno(system::is_resident(fd, at, bytes).map(i32::from))));
             }
             Op::StopSignal => self.start_stop_signal(token, completions),
             Op::Listen { address, backlog } => completions.push(listen(token, &address, backlog)),
@@ -121,6 +124,9 @@ impl UringBackend {
                 *cancelled = true;
             }
             self.push(&opcode::AsyncCancel::new(target).build().flags(Flags::SKIP_SUCCESS).user_data(IGNORED));
+        } else if let Some(at) = self.later.iter().position(|submission| submission.token == target) {
+            self.later.remove(at);
+            completions.push(plain(target, -errno::ECANCELED));
         }
         if token != NOBODY {
             completions.push(plain(token, 0));

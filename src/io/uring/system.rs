@@ -13,6 +13,9 @@ use crate::base::time::Instant;
 use crate::io::op::{Fd, ListenAddress, Space};
 use crate::io::{Error, Result};
 
+/// The number of `cachestat`, the same on every architecture; the libc crate lacks it.
+const SYS_CACHESTAT: libc::c_long = 451;
+
 fn checked(result: libc::c_int) -> Result<libc::c_int> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(result) }
 }
@@ -114,6 +117,20 @@ pub(super) fn truncate(fd: Fd, bytes: u64) -> Result<()> {
 }
 
 /// A stream socket of `family`, non-blocking and closed on exec.
+/// Whether all pages of `[at, at + bytes)` are in the page cache (`cachestat`, Linux 6.5).
+pub(super) fn is_resident(fd: Fd, at: u64, bytes: u32) -> Result<bool> {
+    // The kernel's `struct cachestat_range` and `struct cachestat`, whose first number is that of the pages in the cache.
+    let range = [at, u64::from(bytes)];
+    let mut found = [0u64; 5];
+    // SAFETY: both arrays have the size and layout that the call reads and writes, and live until it returns.
+    let result = unsafe { libc::syscall(SYS_CACHESTAT, fd.0, range.as_ptr(), found.as_mut_ptr(), 0) };
+    checked(result as libc::c_int)?;
+    // SAFETY: takes a number and gives one.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
+    let pages = (at + u64::from(bytes)).div_ceil(page) - at / page;
+    Ok(found[0] >= pages)
+}
+
 fn stream_socket(family: libc::c_int) -> Result<RawFd> {
     // SAFETY: plain numbers.
     checked(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) })

@@ -104,6 +104,40 @@ pub fn a_durable_write_reads_back_through_another_open(harness: impl Harness) {
     });
 }
 
+pub fn a_direct_read_ends_at_the_end_of_a_file_of_any_size(harness: impl Harness) {
+    const DIRECT_READ: OpenMode = OpenMode { direct: true, ..READ };
+    let path = harness.scratch().join("file");
+    harness.one(move |io| async move {
+        let file = write_new(&io, &path, &pattern(0, 1_300_001)).await;
+        file.sync(&io, true).await.expect("a sync");
+        let file = File::open(&io, &path, DIRECT_READ).await.expect("the file");
+        assert!(read(&io, &file, 0, 2 << 20).await == pattern(0, 1_300_001));
+        assert!(read(&io, &file, 1_298_432, 8192).await == pattern(0, 1_300_001)[1_298_432..]);
+        assert!(read(&io, &file, 1_302_528, 4096).await.is_empty());
+    });
+}
+
+pub fn what_was_read_through_the_page_cache_may_be_resident_and_what_was_not_read_is_not(harness: impl Harness) {
+    let path = harness.scratch().join("file");
+    harness.one(move |io| async move {
+        let file = File::open(&io, &path, DIRECT).await.expect("a new file");
+        file.write_at(&io, 0, slices(&io, &pattern(0, 256 << 10)), true).await.expect("a write");
+        let cached = File::open(&io, &path, READ).await.expect("the file");
+        assert!(!cached.is_resident(&io, 0, 256 << 10).await.expect("the kernel can tell"));
+        read(&io, &file, 0, 256 << 10).await;
+        assert!(!cached.is_resident(&io, 0, 256 << 10).await.expect("the kernel can tell"), "read past the page cache");
+        let mut found = false;
+        for _ in 0..20 {
+            read(&io, &cached, 0, 256 << 10).await;
+            // Neither end of a range need be that of a page.
+            found |= cached.is_resident(&io, 100, (256 << 10) - 200).await.expect("the kernel can tell");
+        }
+        assert!(found, "read through it twenty times");
+        file.write_at(&io, 0, slices(&io, &pattern(1, 256 << 10)), true).await.expect("a write");
+        assert!(!cached.is_resident(&io, 0, 256 << 10).await.expect("the kernel can tell"), "written past it");
+    });
+}
+
 pub fn a_read_ends_at_the_end_of_the_file(harness: impl Harness) {
     let path = harness.scratch().join("file");
     harness.one(move |io| async move {

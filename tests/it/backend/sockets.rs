@@ -211,6 +211,57 @@ pub fn scattered_sends_arrive_in_order(harness: impl Harness) {
     });
 }
 
+/// Large sends may have to wait for their turn: each that is not given up arrives whole, and one that is given up before its turn
+/// touches no connection that has its descriptor's number afterwards.
+pub fn large_sends_that_are_given_up_leave_the_others_alone(harness: impl Harness) {
+    const CONNECTIONS: usize = 24;
+    const BYTES: usize = 300 << 10;
+    harness.one(|io| async move {
+        for round in 0..3 {
+            let mut pairs = Vec::new();
+            for _ in 0..CONNECTIONS {
+                pairs.push(pair(&io).await);
+            }
+            // All begin in one turn. Of every third one the future is dropped in that turn, and its connection closed.
+            let (mut receivers, mut kept) = (Vec::new(), Vec::new());
+            for (number, (client, server)) in pairs.into_iter().enumerate() {
+                let content = pattern(round * 100 + number, BYTES);
+                let (sender_io, sent) = (io.clone(), slices(&io, &content));
+                let mut send = Box::pin(async move { server.send(&sender_io, sent, false).await });
+                std::future::poll_fn(|context| {
+                    assert!(send.as_mut().poll(context).is_pending());
+                    std::task::Poll::Ready(())
+                })
+                .await;
+                if number % 3 == 2 {
+                    kept.push(send);
+                    receivers.push((client, None));
+                } else {
+                    let send = start(&io, async move { send.await.expect("a send") });
+                    receivers.push((client, Some((send, content))));
+                }
+            }
+            drop(kept);
+            // These may have the numbers of those that were closed.
+            let (other, peer) = pair(&io).await;
+            peer.send(&io, slices(&io, b"hello"), false).await.expect("a send");
+            assert_eq!(receive_exactly(&io, &other, 5).await, b"hello");
+            for (client, sent) in receivers {
+                let received = receive_all(&io, &client).await;
+                match sent {
+                    Some((send, content)) => {
+                        send.await;
+                        assert!(received == content);
+                    }
+                    None => assert!(received.len() <= BYTES),
+                }
+            }
+            drop(peer);
+            assert!(receive_all(&io, &other).await.is_empty(), "nothing but what was sent to it");
+        }
+    });
+}
+
 async fn file_of(io: &Handle, path: &std::path::Path, content: &[u8]) -> File {
     let mode = OpenMode { write: true, create: true, ..OpenMode::default() };
     let file = File::open(io, path, mode).await.expect("a new file");
