@@ -7,7 +7,8 @@
 //!
 //! Every block belongs to a [`Pool`], which bounds the bytes in use, counts them by [`Use`] and keeps freed blocks
 //! for the next request: a recycled block needs no page fault (on virtual machines the first touch of a page costs
-//! more than copying it). Some large ones are *lasting*: their memory stays where it is as long as the pool, so that a
+//! more than copying it). A new large one is touched page by page as it is filled, not at its birth: a MiB of page faults
+//! at once takes as long as twenty commits. Some large ones are *lasting*: their memory stays where it is as long as the pool, so that a
 //! ring can tell the kernel of it once.
 
 use std::alloc::{self, GlobalAlloc, Layout, System};
@@ -29,6 +30,8 @@ const IDLE_BYTES_MAX: usize = 64 << 20;
 /// Blocks up to this size come from the program's allocator. Every log that rests may hold one of 4 KiB, and the
 /// system's takes 8 KiB for it: its own header stands before each, so that the next 4 KiB boundary is a page away.
 const SMALL_BYTES_MAX: usize = 32 << 10;
+/// The alignment that every allocator gives without being asked.
+const LARGE_ALIGN: usize = 16;
 
 /// Blocks from this size on may be lasting: what journals and runs are written from.
 const LASTING_BYTES_MIN: usize = 256 << 10;
@@ -95,6 +98,8 @@ struct Kept {
 struct Memory {
     address: NonNull<u8>,
     bytes: usize,
+    /// Bytes of the allocation before `address`.
+    before: usize,
     /// The number under which it lasts as long as its pool.
     lasting: Option<u16>,
 }
@@ -103,32 +108,43 @@ struct Memory {
 unsafe impl Send for Memory {}
 
 impl Memory {
+    /// Of an allocation for `bytes`. For a large one the alignment is made here: asked for an aligned allocation of zeros, the
+    /// system's allocator writes them, and otherwise it takes them from the kernel, which provides a page when it is touched.
     fn layout(bytes: usize) -> Layout {
-        Layout::from_size_align(bytes, BLOCK_ALIGN).expect("a block size is a multiple of 4 KiB far below isize::MAX")
+        let layout = if bytes <= SMALL_BYTES_MAX {
+            Layout::from_size_align(bytes, BLOCK_ALIGN)
+        } else {
+            Layout::from_size_align(bytes + BLOCK_ALIGN, LARGE_ALIGN)
+        };
+        layout.expect("a block size is a multiple of 4 KiB far below isize::MAX")
     }
 
     fn allocate(bytes: usize) -> Option<Memory> {
         let layout = Memory::layout(bytes);
+        // Blocks are handed out as initialised bytes, so they are zeros at birth.
         // The program's allocator is made for small things; for large ones it takes huge pages.
         // SAFETY: the layout has a size above zero (asserted by the callers' rounding up to BLOCK_ALIGN).
-        let address = unsafe { if bytes <= SMALL_BYTES_MAX { alloc::alloc(layout) } else { System.alloc(layout) } };
-        let address = NonNull::new(address)?;
-        // Blocks are handed out as initialised bytes, so they are zeroed once, at birth; this is also the first touch.
-        // SAFETY: the allocation is `bytes` long and exclusively ours.
-        unsafe { address.as_ptr().write_bytes(0, bytes) };
-        Some(Memory { address, bytes, lasting: None })
+        let allocation =
+            unsafe { if bytes <= SMALL_BYTES_MAX { alloc::alloc_zeroed(layout) } else { System.alloc_zeroed(layout) } };
+        let allocation = NonNull::new(allocation)?;
+        let before = allocation.align_offset(BLOCK_ALIGN);
+        assert!(before + bytes <= layout.size(), "the layout has room for the alignment");
+        // SAFETY: within the allocation, as was just asserted.
+        Some(Memory { address: unsafe { allocation.add(before) }, bytes, before, lasting: None })
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        let (address, layout) = (self.address.as_ptr(), Memory::layout(self.bytes));
-        // SAFETY: `allocate` took it from this allocator, which follows from the size, with this layout; dropped once.
+        let layout = Memory::layout(self.bytes);
+        // SAFETY: `allocate` took it from this allocator, which follows from the size, with this layout, so many bytes
+        // before the address; dropped once.
         unsafe {
+            let allocation = self.address.as_ptr().sub(self.before);
             if self.bytes <= SMALL_BYTES_MAX {
-                alloc::dealloc(address, layout)
+                alloc::dealloc(allocation, layout)
             } else {
-                System.dealloc(address, layout)
+                System.dealloc(allocation, layout)
             }
         };
     }

@@ -195,7 +195,7 @@ impl UringBackend {
             [only] => {
                 let lasting = self.pool.lasting_of(only);
                 let (fd, from, count) = (RingFd(fd.0), only.as_ptr(), only.len() as u32);
-                let entry = match lasting.and_then(|block| self.fixed.index_of(&block, &self.ring.submitter())) {
+                let entry = match lasting.and_then(|block| self.fixed.index_of(&block, from, &self.ring.submitter())) {
                     Some(index) => opcode::WriteFixed::new(fd, from, count, index).offset(at).rw_flags(flags).build(),
                     None => opcode::Write::new(fd, from, count).offset(at).rw_flags(flags).build(),
                 };
