@@ -11,7 +11,7 @@ touch "$STATE"
 changed=0 refused=0
 
 knob() { # NAME PATH WANTED EFFECT
-  local now wanted="${3#>=}"
+  local now wanted="${3#[<>]=}"
   [[ -e "$2" && "$3" != "!"* ]] || return 0
   now="$(value_of "$2")" || return 0
   ! fits "$now" "$3" || return 0

@@ -35,8 +35,9 @@ limit "open files" -n 1048576 "a descriptor a connection and a segment"
 directory="$DATA"
 while [[ ! -e "$directory" ]]; do directory="$(dirname "$directory")"; done
 if mount="$(findmnt -no FSTYPE,OPTIONS -T "$directory" 2>/dev/null)"; then
-  verdict=set; [[ "$mount" == *noatime* ]] && verdict=ok
-  row "mount of $DATA" "${mount:0:21}" "noatime" "$verdict" "no write for a read: remount with noatime, and in /etc/fstab"
+  verdict=set; [[ "$mount" == *noatime* && "$mount" == *lazytime* ]] && verdict=ok
+  row "mount of $DATA" "${mount:0:21}" "noatime,lazytime" "$verdict" \
+    "no write for a read, and no inode with a commit for its time: remount with both, and in /etc/fstab"
 fi
 echo
 echo "set: apply.sh changes it (limits and mounts: by you); ok: as wanted; n/a: not on this machine, which is no fault of it."

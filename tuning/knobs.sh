@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # The knobs, as data: sourced by check.sh, apply.sh and revert.sh, which change nothing by themselves.
 #
-# each_knob calls `knob NAME PATH WANTED EFFECT` for every file of this machine that holds one. WANTED is a value, ">=N" (a
-# number that is large enough is left alone), or "!TEXT" (cannot be set by writing a file; TEXT is what to do).
+# each_knob calls `knob NAME PATH WANTED EFFECT` for every file of this machine that holds one. WANTED is a value, ">=N" or "<=N"
+# (a number that is large or small enough is left alone), or "!TEXT" (cannot be set by writing a file; TEXT is what to do).
 #
 # FLUMEN_DATA      the data directory (default ./data): its device and mount are looked at
 # FLUMEN_REACTORS  the cores that reactors have, as in "2-7" (default: all but the first, where there are more than two)
@@ -93,11 +93,15 @@ each_knob() {
     knob "scheduler $name" "$ROOT/sys/block/$name/queue/scheduler" none "no queue in front of the device's own"
     knob "completions $name" "$ROOT/sys/block/$name/queue/rq_affinity" 2 "a write completes on the core that asked"
     knob "entropy $name" "$ROOT/sys/block/$name/queue/add_random" 0 "no random numbers made from each write"
-    knob "read-ahead $name" "$ROOT/sys/block/$name/queue/read_ahead_kb" ">=1024" "consumers that lag are read for in large pieces"
+    knob "read-ahead $name" "$ROOT/sys/block/$name/queue/read_ahead_kb" "<=128" "commits do not wait for what is read ahead of a second consumer of old data"
     knob "write cache $name" "$ROOT/sys/block/$name/queue/write_cache" "!a device with power-loss protection reports 'write through': a durable write then needs no flush" \
       "a durable write waits for a flush where it says 'write back'"
   fi
 
+  # The interrupts of an NVMe device are the kernel's to place, one a core; what moves the others about undoes what stands below.
+  if [[ -e "$ROOT/run/irqbalance" ]]; then
+    knob "irqbalance" "$ROOT/run/irqbalance" "!stop it, or set IRQBALANCE_BANNED_CPULIST=$(IFS=,; echo "${REACTOR_CORES[*]}")" "interrupts stay where they were put"
+  fi
   for path in "$ROOT"/sys/class/net/*/device; do
     [[ -e "$path" ]] || continue
     name="$(basename "$(dirname "$path")")"
@@ -148,6 +152,7 @@ value_of() {
 # Masks are compared without leading zeros; numbers with ">=" by size.
 fits() { # NOW WANTED
   if [[ "$2" == ">="* ]]; then [[ "$1" =~ ^[0-9]+$ ]] && (($1 >= ${2#>=})); return; fi
+  if [[ "$2" == "<="* ]]; then [[ "$1" =~ ^[0-9]+$ ]] && (($1 <= ${2#<=})); return; fi
   [[ "$(plain "$1")" == "$(plain "$2")" ]]
 }
 plain() { sed -E 's/^[0,]*([^0,].*|0)$/\1/' <<<"$1"; }
