@@ -2,7 +2,7 @@
 # Flumen and Apache Kafka (the version in tests/clients/apache-kafka/pom.xml) side by side: same machine, disk and cores, the
 # same load from flumen-load, in alternating rounds. Prints medians with their ratios and writes them to benches/RESULTS.md.
 #
-#   compare-kafka.sh [--short] [--rounds N] [--seconds N] [--warm-up N] [--only NAME[,NAME]...] [--list] [--data DIR] [--nice N] [--no-write]
+#   compare-kafka.sh [--short] [--rounds N] [--seconds N] [--warm-up N] [--only NAME[,NAME]...] [--list] [--flags NAME] [--data DIR] [--nice N] [--no-write]
 #
 # Flumen acknowledges after the bytes are on the disk. "kafka" is Kafka as it ships, which acknowledges from memory;
 # "kafka-fsync" is Kafka with flush.messages=1 on the topic; "flumen-cached" is Flumen with write.caching=true on it.
@@ -79,6 +79,7 @@ while (($#)); do
     --only) only=",${2:?},"; shift 2 ;;
     --list) for one in "${WORKLOADS[@]}"; do IFS='|' read -r name _ _ what _ <<<"$one"; printf '%-16s %s\n' "$name" "$what"; done
             printf '%s\n' "${SPECIAL[@]}"; exit ;;
+    --flags) for one in "${WORKLOADS[@]}"; do [[ "${one%%|*}" != "${2:?}" ]] || echo "${one##*|}"; done; exit ;;
     --data) data="${2:?}"; shift 2 ;;
     --nice) renice -n "${2:?}" -p $$ >/dev/null; shift 2 ;;
     --no-write) write=0; shift ;;

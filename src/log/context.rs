@@ -54,6 +54,8 @@ pub(super) struct Context {
     pub large_write_backs: Turnstile,
     /// Reads past the page cache go one at a time: durable writes wait behind them in the device's queue.
     pub direct_reads: Turnstile,
+    /// Held once for each log of which something is read ahead.
+    pub logs_read_ahead: Rc<()>,
     pub counters: RefCell<Counters>,
 }
 
@@ -85,6 +87,7 @@ impl Context {
             write_back: RefCell::default(),
             large_write_backs: Turnstile::default(),
             direct_reads: Turnstile::default(),
+            logs_read_ahead: Rc::new(()),
             counters: RefCell::default(),
         }
     }

@@ -20,7 +20,7 @@ use super::journal::{StageError, Urgency};
 use super::journal_file::{JournalFile, OldChains};
 use super::leader_epochs::{InvalidEpoch, LeaderEpochs};
 use super::owner::Owner;
-use super::reader::Ahead;
+use super::reader::ReadAhead;
 use super::recovery::{Change, RecoveredLog};
 use super::run::{RunBuffer, SealedRun, block_floor};
 use super::segment::Segment;
@@ -179,7 +179,9 @@ pub(super) struct State {
     /// What of the files was read lately, and is known to be sound.
     pub warm: Warm,
     /// What of them is being read for who is likely to ask for it next.
-    pub ahead: Option<Ahead>,
+    pub read_ahead: Option<ReadAhead>,
+    /// How often that was forgotten: a read that began before notes nothing.
+    pub forgotten_reads: u64,
 }
 
 /// See [`State::edge`].
@@ -335,10 +337,11 @@ impl State {
         self.doomed.extend(doomed);
     }
 
-    /// Forgets what was read of the files: they are about to change.
+    /// Forgets what was read of the files: the log is cut, at one end or the other.
     pub fn forget_read(&mut self) {
         self.warm.clear();
-        self.ahead = None;
+        self.read_ahead = None;
+        self.forgotten_reads += 1;
     }
 
     /// Notes that the journal's open file is needed from now on.
@@ -547,7 +550,8 @@ impl Log {
             removed: false,
             doomed: Vec::new(),
             warm: Warm::default(),
-            ahead: None,
+            read_ahead: None,
+            forgotten_reads: 0,
         }
     }
 

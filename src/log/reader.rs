@@ -91,10 +91,15 @@ pub enum ReadError {
 /// How long what was read ahead waits for who reads it.
 const AHEAD_KEPT: Duration = Duration::from_secs(1);
 
+/// Of so many logs of a reactor something is read ahead at a time: with up to 1 MiB of each that bounds what nobody may come for.
+const LOGS_READ_AHEAD_MAX: usize = 32;
+
 /// What is in memory, or on its way there, for a consumer that reads a log in order. There is at most one of it a log.
-pub(super) struct Ahead {
+pub(super) struct ReadAhead {
     start: Start,
     bytes: oneshot::Receiver<Slice>,
+    /// One of the context's `logs_read_ahead`.
+    _counted: Rc<()>,
 }
 
 /// Whole batches of a segment file, each of them sound.
@@ -157,48 +162,55 @@ impl Log {
                 return Ok(Read { pieces: vec![Piece::File { file, at, bytes }], next_offset: range.next_offset });
             }
         }
-        let stored = self.find_stored(from, bytes_max).await?;
+        let forgotten = self.state().forgotten_reads;
+        let ahead = self.read_ahead_of(from).await;
+        let stored = self.find_stored(from, bytes_max, ahead).await?;
         let (given, next_offset) = within(&stored.bytes, from, below, bytes_max, at_least_one);
-        self.note_read(&stored, given.as_ref().map_or(0, |given| given.len() as u32), next_offset, bytes_max);
+        if self.state().forgotten_reads == forgotten {
+            self.note_read(&stored, given.as_ref().map_or(0, |given| given.len() as u32), next_offset, bytes_max);
+        }
         Ok(Read { pieces: given.map(Piece::Memory).into_iter().collect(), next_offset })
     }
 
-    /// As [`Log::read`], always in memory.
-    pub(super) async fn read_memory(self: &Rc<Self>, from: Offset, bytes_max: u32) -> Result<Vec<Slice>, ReadError> {
+    /// As [`Log::read`], always in memory, and without a thought for who reads next: for look-ups.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read_memory(self: &Rc<Self>, from: Offset, bytes_max: u32) -> Result<Vec<Slice>, ReadError> {
         let end = self.end();
         let tail = self.state().tail.read(from, end, bytes_max, true);
         match tail {
             Some((slices, _)) => Ok(slices),
-            None => Ok(vec![self.find_stored(from, bytes_max).await?.bytes]),
+            None => Ok(vec![self.find_stored(from, bytes_max, None).await?.bytes]),
         }
     }
 
     /// The segment that holds the batch with `offset`, its position there, and its bytes with those that follow.
     pub(super) async fn find_batch(self: &Rc<Self>, offset: Offset) -> Result<(Slice, Offset, u32), ReadError> {
-        let stored = self.find_stored(offset, 1).await?;
+        let stored = self.find_stored(offset, 1, None).await?;
         let position = stored.starts[0].1;
         Ok((stored.bytes, stored.segment, position))
     }
 
     /// Whole batches of a segment file, the first of which holds `from`. Each that it gives is sound; where one is not, it gives
     /// those before it.
-    async fn find_stored(self: &Rc<Self>, from: Offset, bytes_max: u32) -> Result<Stored, ReadError> {
+    async fn find_stored(
+        self: &Rc<Self>,
+        from: Offset,
+        bytes_max: u32,
+        ahead: Option<(Start, Slice)>,
+    ) -> Result<Stored, ReadError> {
         let mut want = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
-        let (mut start, access, mut ahead) = match self.take_ahead(from) {
-            Some(mut ahead) => {
-                let bytes = ahead.bytes.await;
-                // More may be in the file by now, and less in the tail.
-                ahead.start.limit = self.read_limit(ahead.start.segment).ok_or(ReadError::OutOfRange)?;
-                (ahead.start, Access::Direct, bytes)
+        let (mut start, access, mut ahead) = match ahead {
+            Some((start, bytes)) => {
+                want = bytes.len() as u32;
+                (start, Access::Direct, Some(bytes))
             }
             None => {
                 let start = self.start_of(from).await?;
+                want = want.min(start.limit.saturating_sub(start.position));
                 (start, self.access(&start, want).await, None)
             }
-        };
-        want = match &ahead {
-            Some(bytes) => bytes.len() as u32,
-            None => want.min(start.limit.saturating_sub(start.position)),
         };
         let mut damage: Option<(u32, String)> = None;
         // Each round moves the start behind what it found to lie before `from`, or learns the size of the batch there.
@@ -252,10 +264,10 @@ impl Log {
         if given < bytes.len() as u32 {
             let expected = Some(if given == 0 { starts[0].0 } else { next });
             let start = Start { from: next, segment, position, limit: end.1, expected, behind_first: None };
-            if let Some(sender) = self.put_ahead(start) {
+            if let Some(sender) = self.put_read_ahead(start) {
                 sender.send(bytes.slice(given as usize..bytes.len()));
                 let log = Rc::clone(self);
-                self.context.io.spawn(async move { log.forget_ahead(next).await });
+                self.context.io.spawn(async move { log.forget_read_ahead(next).await });
             }
         } else if follows {
             let log = Rc::clone(self);
@@ -274,33 +286,44 @@ impl Log {
         if want < READ_BYTES_MIN {
             return;
         }
-        let Some(sender) = self.put_ahead(start) else { return };
+        let Some(sender) = self.put_read_ahead(start) else { return };
         if let Ok(bytes) = self.load(start.segment, start.position, want, Memory::Limited, Access::Direct).await {
             sender.send(bytes);
         }
-        self.forget_ahead(from).await;
+        self.forget_read_ahead(from).await;
     }
 
-    /// Makes place for what is read ahead, unless there is some for another reader.
-    fn put_ahead(&self, start: Start) -> Option<oneshot::Sender<Slice>> {
+    /// What was read ahead from `from` on, and where it starts; `None` where there is nothing, or it has failed.
+    async fn read_ahead_of(&self, from: Offset) -> Option<(Start, Slice)> {
+        let ahead = self.take_read_ahead(from)?;
+        let forgotten = self.state().forgotten_reads;
+        let bytes = ahead.bytes.await.filter(|bytes| !bytes.is_empty())?;
+        // More may be in the file by now and less in the tail, or the log was cut.
+        let limit = self.read_limit(ahead.start.segment)?;
+        (self.state().forgotten_reads == forgotten).then_some((Start { limit, ..ahead.start }, bytes))
+    }
+
+    /// Makes place for what is read ahead, unless there is some for another reader, or there is much for other logs.
+    fn put_read_ahead(&self, start: Start) -> Option<oneshot::Sender<Slice>> {
         let mut state = self.state_mut();
-        if state.ahead.is_some() {
+        let logs = &self.context.logs_read_ahead;
+        if state.read_ahead.is_some() || Rc::strong_count(logs) > LOGS_READ_AHEAD_MAX {
             return None;
         }
         let (sender, bytes) = oneshot::channel();
-        state.ahead = Some(Ahead { start, bytes });
+        state.read_ahead = Some(ReadAhead { start, bytes, _counted: Rc::clone(logs) });
         Some(sender)
     }
 
     /// What is read ahead from `from` on; it comes to nothing where that failed.
-    fn take_ahead(&self, from: Offset) -> Option<Ahead> {
-        self.state_mut().ahead.take_if(|ahead| ahead.start.from == from)
+    fn take_read_ahead(&self, from: Offset) -> Option<ReadAhead> {
+        self.state_mut().read_ahead.take_if(|ahead| ahead.start.from == from)
     }
 
     /// Lets go of what is read ahead from `from` on if nobody has come for it after a while.
-    async fn forget_ahead(&self, from: Offset) {
+    async fn forget_read_ahead(&self, from: Offset) {
         self.context.io.sleep(AHEAD_KEPT).await;
-        self.take_ahead(from);
+        self.take_read_ahead(from);
     }
 
     /// How `bytes` from `start` on are best read.
@@ -426,10 +449,6 @@ impl Log {
             Access::Direct => (before + want).next_multiple_of(BLOCK_ALIGN as u32),
             _ => want,
         };
-        let _turn = match access {
-            Access::Direct => Some(self.context.direct_reads.enter().await),
-            _ => None,
-        };
         for _ in 0..MEMORY_TRIES {
             let block = match memory {
                 Memory::Limited => io.pool().try_block(whole as usize, Use::Read),
@@ -438,6 +457,11 @@ impl Log {
             let Some(block) = block else {
                 io.sleep(MEMORY_PAUSE).await;
                 continue;
+            };
+            // What frees memory waits for nobody.
+            let _turn = match (access, memory) {
+                (Access::Direct, Memory::Limited) => Some(self.context.direct_reads.enter().await),
+                _ => None,
             };
             let (block, read) = file.read_at(io, u64::from(position - before), block, whole).await;
             let count = read.map_err(failed)?;

@@ -62,8 +62,13 @@ impl Warm {
     pub fn note(&mut self, access: Access, segment: Offset, starts: &[Mark], end: Mark, now: Instant) -> bool {
         match access {
             Access::Cached => self.cached.note(segment, starts, end, now),
-            // It is never sent from its file, so nobody needs to know where its batches start.
-            _ => self.passed.note(segment, starts.get(..1).unwrap_or_default(), end, now),
+            _ => {
+                let follows = self.passed.note(segment, starts.get(..1).unwrap_or_default(), end, now);
+                // It is never sent from its file, so nobody needs to know where its batches start.
+                let span = self.passed.0.iter_mut().find(|span| span.segment == segment && span.last() == end);
+                span.into_iter().for_each(|span| span.marks = vec![span.marks[0], end]);
+                follows
+            }
         }
     }
 

@@ -312,6 +312,8 @@ async fn remove_doomed(log: &Rc<Log>, doomed: &[Offset]) -> Result<()> {
         for kind in Kind::ALL {
             file::unlink(&log.context.io, &log.context.directory.path(log.name(), *base, kind)).await?;
         }
+        // Who was reading may have opened it again meanwhile.
+        log.context.directory.forget(log.id(), *base);
     }
     log.state_mut().doomed.retain(|base| !doomed.contains(base));
     Ok(())

@@ -2,13 +2,11 @@
 
 use std::rc::Rc;
 
-use super::read::{Fetched, Isolation};
+use super::read::client_error;
 use super::shard::Shard;
-use crate::io::Handle;
-use crate::log::reader::Piece;
 use crate::model::error_code::ClientError;
-use crate::model::offset::{NO_LEADER_EPOCH, NO_TIMESTAMP, Offset, Timestamp};
-use crate::record::{BatchHeader, HEADER_BYTES, TimestampType};
+use crate::model::offset::{NO_TIMESTAMP, Offset, Timestamp};
+use crate::record::{BatchHeader, TimestampType};
 
 /// How far a reader at an offset is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,25 +33,15 @@ impl Shard {
         if from >= end {
             return Ok(Behind { end, records, since: None });
         }
-        let fetched = self.read(from, 1, true, Isolation::ReadUncommitted, NO_LEADER_EPOCH).await?;
-        let since = first_time(self.io(), &fetched).await.filter(|time| *time != NO_TIMESTAMP);
+        let slices = self.log().read_memory(from, 1).await.map_err(client_error)?;
+        let since = slices.first().and_then(|bytes| first_time(bytes)).filter(|time| *time != NO_TIMESTAMP);
         Ok(Behind { end, records, since })
     }
 }
 
 /// The time of the first batch: of its first record, or of its append where the broker gives the time.
-async fn first_time(io: &Handle, fetched: &Fetched) -> Option<Timestamp> {
-    let mut head = [0; HEADER_BYTES];
-    match fetched.pieces.first()? {
-        Piece::Memory(slice) => head.copy_from_slice(slice.get(..HEADER_BYTES)?),
-        Piece::File { file, at, .. } => {
-            let block = io.pool().try_block(HEADER_BYTES, crate::base::block::Use::Staging)?;
-            let (block, read) = file.read_at(io, *at, block, HEADER_BYTES as u32).await;
-            read.ok().filter(|read| *read as usize == HEADER_BYTES)?;
-            head.copy_from_slice(&block[..HEADER_BYTES]);
-        }
-    }
-    let header = BatchHeader::read(&head)?;
+fn first_time(bytes: &[u8]) -> Option<Timestamp> {
+    let header = BatchHeader::read(bytes)?;
     Some(match header.timestamp_type() {
         TimestampType::CreateTime => header.base_timestamp(),
         TimestampType::LogAppendTime => header.max_timestamp(),

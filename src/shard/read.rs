@@ -47,7 +47,7 @@ impl Fetched {
 impl Shard {
     /// Reads whole batches from the one that holds `from` on, at most `bytes_max` (one batch even if larger when
     /// `at_least_one`), below the high watermark or the last stable offset. Ready on the first poll when it is served
-    /// from memory or by sendfile.
+    /// from the tail.
     ///
     /// # Errors
     /// OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH; KAFKA_STORAGE_ERROR or CORRUPT_MESSAGE when the

@@ -465,6 +465,7 @@ impl Kernel {
         }
         for mount in &mut self.machines[machine].mounts {
             mount.disk.power_cut(policy, &mut mount.cuts);
+            mount.cached.clear();
             mount.free_at = self.now;
         }
     }

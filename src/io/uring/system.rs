@@ -116,7 +116,6 @@ pub(super) fn truncate(fd: Fd, bytes: u64) -> Result<()> {
     checked(unsafe { libc::ftruncate(fd.0, bytes) }).map(drop)
 }
 
-/// A stream socket of `family`, non-blocking and closed on exec.
 /// Whether all pages of `[at, at + bytes)` are in the page cache (`cachestat`, Linux 6.5).
 pub(super) fn is_resident(fd: Fd, at: u64, bytes: u32) -> Result<bool> {
     // The kernel's `struct cachestat_range` and `struct cachestat`, whose first number is that of the pages in the cache.
@@ -131,6 +130,7 @@ pub(super) fn is_resident(fd: Fd, at: u64, bytes: u32) -> Result<bool> {
     Ok(found[0] >= pages)
 }
 
+/// A stream socket of `family`, non-blocking and closed on exec.
 fn stream_socket(family: libc::c_int) -> Result<RawFd> {
     // SAFETY: plain numbers.
     checked(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) })
