@@ -664,3 +664,33 @@ fn a_consumer_that_reads_in_order_has_each_byte_read_from_the_device_once() {
         bench.run(1);
     }
 }
+
+/// A consumer that is told that its offset is out of range starts elsewhere, and what it skips is lost to it.
+#[test]
+fn a_segment_file_that_ends_early_is_damage_to_who_reads_in_order_and_not_an_offset_out_of_range() {
+    let bench = Bench::new(&MachineConfig::default(), move |io, _| async move {
+        let shards = open_as(&io, StorageConfig { tail_bytes_max: 64 << 10, ..config() }).await;
+        let settings = ShardSettings { segment_bytes: 64 << 20, ..settings() };
+        let shard = shards.open(partition(0), "topic-0", settings, 0);
+        let batch = batch(&io, 30 << 10);
+        for _ in 0..100 {
+            append(&shard, &batch).await;
+        }
+        io.sleep(Duration::from_secs(1)).await;
+        let mode = OpenMode { write: true, ..OpenMode::default() };
+        let path = Path::new("/data/topic-0/00000000000000000000.log");
+        let file = File::open(&io, path, mode).await.expect("the segment");
+        // It ends where the third read begins, which is read ahead after the second.
+        file.truncate(&io, 8 * batch.len() as u64).await.expect("a cut");
+        let read = async |from: Offset| shard.read(from, 128 << 10, true, Isolation::ReadUncommitted, -1).await;
+        for from in [0, 4] {
+            assert_eq!(read(from).await.expect("sound batches").bytes as usize, 4 * batch.len());
+        }
+        io.sleep(Duration::from_millis(50)).await;
+        for _ in 0..2 {
+            let error = read(8).await.expect_err("nothing is there");
+            assert_eq!(error.code, ErrorCode::CorruptMessage, "{error:?}");
+        }
+    });
+    bench.run(1);
+}
