@@ -37,7 +37,7 @@ pub(super) enum What {
 }
 
 /// What operations are called, by the numbers that they have in the trace.
-const OPERATIONS: [&str; 26] = [
+const OPERATIONS: [&str; 27] = [
     "",
     "open",
     "close",
@@ -64,6 +64,7 @@ const OPERATIONS: [&str; 26] = [
     "cancel",
     "wake",
     "await stop",
+    "is resident",
 ];
 
 /// One thing that happened.
@@ -82,7 +83,8 @@ impl fmt::Display for Happening {
         match self.what {
             What::Turn => write!(f, "reactor {first} takes a turn"),
             What::Submit => {
-                let (reactor, kind) = (first as u32, OPERATIONS[(first >> 32) as usize]);
+                let kind = OPERATIONS.get((first >> 32) as usize).unwrap_or(&"an operation without a name here");
+                let reactor = first as u32;
                 write!(f, "reactor {reactor} submits {second:#x}: {kind} {third:#x}")
             }
             What::Complete => write!(f, "reactor {first} gets    {second:#x}: {result}"),
