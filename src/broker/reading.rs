@@ -214,7 +214,8 @@ impl Spread {
             if any {
                 // One part has its share, failed, or ran out of time: the others answer with what they have.
                 calls.iter_mut().filter(|(_, reads)| reads.is_none()).for_each(|(call, _)| call.hurry());
-                if waiting_here.is_some() && found_here.is_none() {
+                if waiting_here.is_some() && found_here.is_none() && !hurry_here.is_set() {
+                    // Looked at once more, and then when what it waits for has come: it may be a read of the disk.
                     hurry_here.set();
                     context.waker().wake_by_ref();
                 }
