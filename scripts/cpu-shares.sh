@@ -2,16 +2,17 @@
 # Where a reactor's time goes, for each of the workloads of compare-kafka.sh: what a request or a gigabyte costs, and the shares of
 # what flame.sh tells apart. Prints a table for benches/RESULTS.md.
 #
-#   cpu-shares.sh [NAME]...      by default all of them but those of Kafka's own topics' configuration
+#   cpu-shares.sh [NAME]...      by default one of each kind (NAMES below)
 #
 # One reactor on core 0, the load generator on core 1; 2 s of warm-up, 4 s of samples. Needs perf and jq.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-BIN="${CARGO_TARGET_DIR:-$ROOT/target}/release"
+TARGET="${CARGO_TARGET_DIR:-$ROOT/target}"
+BIN="$TARGET/release"
 NAMES=(batch small-5 small-1 rate-6 end-to-end-6 warm-1 warm-3 tail-50 partitions-1000 transactions)
 KINDS=("own code" "checksums" "copying" "allocator" "kernel: copying" "kernel: network and the rest" "kernel: waking and sleeping" "kernel: disk" "kernel: memory")
 (($# == 0)) || NAMES=("$@")
-data="$(mktemp -d "$ROOT/target/cpu-shares.XXXXXX")"
+data="$(mktemp -d "$TARGET/cpu-shares.XXXXXX")"
 broker=""
 cleanup() { [[ -z "$broker" ]] || { kill "$broker"; wait "$broker"; } 2>/dev/null || true; rm -rf "$data"; }
 trap cleanup EXIT
@@ -28,6 +29,7 @@ for name in "${NAMES[@]}"; do
   broker=$!
   for ((tenth = 0; tenth < 100; tenth++)); do
     address="$(grep -oE '127\.0\.0\.1:[0-9]+' "$data/log" | head -n 1)" && grep -q serving "$data/log" && break
+    kill -0 "$broker" 2>/dev/null && ((tenth < 99)) || { cat "$data/log" >&2; echo "cpu-shares.sh: flumen did not start" >&2; exit 1; }
     sleep 0.1
   done
   if [[ "$flags" == fetch* ]]; then

@@ -149,7 +149,7 @@ value_of() {
   if [[ "$text" =~ \[([^]]+)\] ]]; then echo "${BASH_REMATCH[1]}"; else echo "${text% }"; fi
 }
 
-# Masks are compared without leading zeros; numbers with ">=" by size.
+# Masks are compared without leading zeros; numbers with ">=" and "<=" by size.
 fits() { # NOW WANTED
   if [[ "$2" == ">="* ]]; then [[ "$1" =~ ^[0-9]+$ ]] && (($1 >= ${2#>=})); return; fi
   if [[ "$2" == "<="* ]]; then [[ "$1" =~ ^[0-9]+$ ]] && (($1 <= ${2#<=})); return; fi

@@ -11,10 +11,6 @@ use super::reactor::{Closing, Handle, result_of};
 use super::{Error, ErrorKind, Result};
 use crate::base::block::{BLOCK_ALIGN, Block};
 
-/// The most that is read at once past the page cache: durable writes wait behind it in the device's queue. Half of it slows reads
-/// down, twice as much the writes (benches/RESULTS.md, "Cold reads").
-const DIRECT_READ_BYTES_MAX: u32 = 512 << 10;
-
 /// An open file. Clones share it, also across reactors.
 #[derive(Clone)]
 pub struct File {
@@ -71,6 +67,18 @@ impl File {
 
     /// Reads into the front of `block` until `bytes` are there or the file ends; gives the block back with the count.
     pub async fn read_at(&self, io: &Handle, at: u64, block: Block, bytes: u32) -> (Block, Result<u32>) {
+        self.read_in_pieces(io, at, block, bytes, u32::MAX).await
+    }
+
+    /// As [`File::read_at`], asking for at most `piece` bytes at a time, a multiple of 4 KiB or all there are.
+    pub async fn read_in_pieces(
+        &self,
+        io: &Handle,
+        at: u64,
+        block: Block,
+        bytes: u32,
+        piece: u32,
+    ) -> (Block, Result<u32>) {
         assert!(bytes as usize <= block.len());
         let (mut block, mut done) = (block, 0);
         while done < bytes {
@@ -78,7 +86,6 @@ impl File {
                 // Past the page cache only the end of a file gives less than whole sectors, and nothing can be asked for from there.
                 break;
             }
-            let piece = if self.inner.direct { DIRECT_READ_BYTES_MAX } else { u32::MAX };
             let (at, bytes) = (at + u64::from(done), piece.min(bytes - done));
             let op = Op::Read { fd: self.fd(), at, into: block, start: done, bytes };
             let completion = io.submit(op).await;

@@ -24,6 +24,10 @@ use crate::record::{Corruption, check_stored, records, timestamp};
 /// The most that one read brings into memory, unless a single batch is larger: with what makes it whole sectors a block of 1 MiB.
 const READ_BYTES_MAX: u32 = (1 << 20) - BLOCK_ALIGN as u32;
 
+/// The most that is asked of the device at once past the page cache: durable writes wait behind it in its queue. Half of it slows
+/// reads down, twice as much the writes (benches/RESULTS.md, "Cold reads").
+const DIRECT_PIECE_BYTES: u32 = 512 << 10;
+
 /// Whose memory a read takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Memory {
@@ -332,7 +336,6 @@ impl Log {
             return Access::Cached;
         }
         let Ok(file) = self.file(start.segment, Access::Cached).await else { return Access::Cached };
-        let bytes = bytes.min(start.limit.saturating_sub(start.position));
         let resident = file.is_resident(&self.context.io, u64::from(start.position), bytes).await;
         if resident.unwrap_or(false) { Access::Cached } else { Access::Direct }
     }
@@ -444,10 +447,12 @@ impl Log {
         };
         let file = self.file(segment, access).await.map_err(failed)?;
         // Past the page cache whole sectors are read.
-        let before = if access == Access::Direct { position - block_floor(position) } else { 0 };
-        let whole = match access {
-            Access::Direct => (before + want).next_multiple_of(BLOCK_ALIGN as u32),
-            _ => want,
+        let (before, whole, piece) = match access {
+            Access::Direct => {
+                let before = position - block_floor(position);
+                (before, (before + want).next_multiple_of(BLOCK_ALIGN as u32), DIRECT_PIECE_BYTES)
+            }
+            _ => (0, want, u32::MAX),
         };
         for _ in 0..MEMORY_TRIES {
             let block = match memory {
@@ -463,7 +468,7 @@ impl Log {
                 (Access::Direct, Memory::Limited) => Some(self.context.direct_reads.enter().await),
                 _ => None,
             };
-            let (block, read) = file.read_at(io, u64::from(position - before), block, whole).await;
+            let (block, read) = file.read_in_pieces(io, u64::from(position - before), block, whole, piece).await;
             let count = read.map_err(failed)?;
             self.context.counters.borrow_mut().read_bytes += u64::from(count);
             let end = count.clamp(before, before + want) as usize;

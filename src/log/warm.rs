@@ -60,16 +60,15 @@ impl Warm {
     /// Notes that the batches whose starts are `starts`, up to `end`, were read and are sound. Whether they follow on what was read
     /// before in the same way.
     pub fn note(&mut self, access: Access, segment: Offset, starts: &[Mark], end: Mark, now: Instant) -> bool {
-        match access {
-            Access::Cached => self.cached.note(segment, starts, end, now),
-            _ => {
-                let follows = self.passed.note(segment, starts.get(..1).unwrap_or_default(), end, now);
-                // It is never sent from its file, so nobody needs to know where its batches start.
-                let span = self.passed.0.iter_mut().find(|span| span.segment == segment && span.last() == end);
-                span.into_iter().for_each(|span| span.marks = vec![span.marks[0], end]);
-                follows
-            }
+        if access == Access::Cached {
+            return self.cached.note(segment, starts, end, now).is_some_and(|(_, follows)| follows);
         }
+        let noted = self.passed.note(segment, &starts[..starts.len().min(1)], end, now);
+        noted.is_some_and(|(span, follows)| {
+            // It is never sent from its file, so nobody needs to know where its batches start.
+            span.marks.drain(1..span.marks.len() - 1);
+            follows
+        })
     }
 
     /// The batches from the one that starts at `from` on that were read through the page cache, up to the offset `below`, at most
@@ -98,28 +97,26 @@ impl Span {
 }
 
 impl Spans {
-    fn note(&mut self, segment: Offset, starts: &[Mark], end: Mark, now: Instant) -> bool {
-        let Some(first) = starts.first() else { return false };
+    /// The span that these batches are in now, and whether it was there before.
+    fn note(&mut self, segment: Offset, starts: &[Mark], end: Mark, now: Instant) -> Option<(&mut Span, bool)> {
+        let first = starts.first()?;
         self.0.retain(|span| now.since(span.read_at) < FRESH);
-        let last = self.0.iter_mut().find(|span| span.segment == segment && span.last() == *first);
-        let follows = last.is_some();
-        let span = match last {
-            Some(span) => span,
-            None => {
-                if self.0.len() == SPANS_MAX {
-                    self.0.pop_front();
-                }
-                self.0.push_back(Span { segment, read_at: now, marks: vec![*first] });
-                self.0.back_mut().expect("it was just pushed")
+        let found = self.0.iter().position(|span| span.segment == segment && span.last() == *first);
+        let at = found.unwrap_or_else(|| {
+            if self.0.len() == SPANS_MAX {
+                self.0.pop_front();
             }
-        };
+            self.0.push_back(Span { segment, read_at: now, marks: vec![*first] });
+            self.0.len() - 1
+        });
+        let span = &mut self.0[at];
         for mark in starts.iter().skip(1) {
             if mark.1 - span.last().1 >= MARK_BYTES {
                 span.marks.push(*mark);
             }
         }
         span.marks.push(end);
-        follows
+        Some((span, found.is_some()))
     }
 
     fn find(&self, from: Offset, below: Offset, bytes_max: u32, now: Instant) -> Option<WarmRange> {

@@ -39,7 +39,6 @@ impl FixedBuffers {
     pub(super) fn index_of(&mut self, lasting: &Lasting, from: *const u8, submitter: &Submitter<'_>) -> Option<u16> {
         let number = usize::from(lasting.number);
         match self.known[number] {
-            Known::Registered => {}
             Known::New if from == lasting.address => self.known[number] = Known::Filled,
             Known::Filled if from == lasting.address && !self.refused => self.register(lasting, submitter),
             _ => {}
