@@ -20,7 +20,8 @@ for patch in tests/mutations/*.patch; do all+=("$(basename "$patch" .patch)"); d
 names=("$@")
 if (($# == 0)); then names=("${all[@]}"); fi
 
-# A tree of its own, in which the program has a name of its own; dependencies are built once for both.
+# A tree of its own, in which the program has a name and the package a version of its own, without which cargo would take the
+# one's library for the other's; dependencies are built once for both.
 tree=target/mutations/tree
 mkdir -p "$tree"
 rm -rf "$tree/src"
@@ -28,6 +29,7 @@ tar --create --exclude=./target --exclude=./.git --exclude=./tests/clients/.work
 cp tests/mutations/mutation.rs "$tree/src/base/mutation.rs"
 echo 'pub mod mutation;' >>"$tree/src/base/mod.rs"
 sed -i 's/^name = "flumen-sim"$/name = "flumen-mutated"/' "$tree/Cargo.toml"
+sed -i '/^name = "flumen"$/{n;s/^version = "\(.*\)"$/version = "\1-mutated"/}' "$tree/Cargo.toml" "$tree/Cargo.lock"
 for name in "${all[@]}"; do
     if ! patch --quiet --forward --strip=1 --directory="$tree" <"tests/mutations/$name.patch"; then
         echo "$name: the patch no longer fits the sources: renew it"

@@ -339,11 +339,16 @@ pub async fn drain(broker: &Rc<Broker>) {
 
 /// How often connections are looked at for being idle or stalled.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of unneeded memory that are given back each time.
+const TRIM_BYTES_MAX: usize = 4 << 20;
 
-/// Closes connections that are idle or stalled, for as long as the broker runs.
+/// Closes connections that are idle or stalled, and gives back memory that nobody needs, for as long as the broker runs.
 async fn sweep(broker: Rc<Broker>) {
     while !broker.is_stopping() {
         broker.io.sleep(SWEEP_INTERVAL).await;
+        if broker.io.reactor_id() == 0 {
+            broker.io.pool().trim(TRIM_BYTES_MAX);
+        }
         let now = broker.io.now();
         let idle_max = broker.limits.get().idle_max;
         let overdue: Vec<_> = broker

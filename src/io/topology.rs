@@ -99,6 +99,7 @@ where
     let Threads { reactors, pin, spin, held } = threads;
     assert!(reactors > 0 && reactors <= usize::from(ReactorId::MAX));
     super::uring::block_stop_signals();
+    super::uring::return_freed_memory();
     let cores = if pin { available_cores() } else { Vec::new() };
     let table = RingTable::new(reactors);
     let (ready, started) = mpsc::channel::<Result<()>>();

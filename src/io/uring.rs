@@ -36,7 +36,7 @@ mod table;
 use buffers::BufferRing;
 use fixed::FixedBuffers;
 use slots::Slots;
-pub(super) use system::block_stop_signals;
+pub(super) use system::{block_stop_signals, return_freed_memory};
 pub use table::RingTable;
 
 /// Entries of the submission queue; a turn with more submits in between.

@@ -46,11 +46,14 @@ pub struct Steps {
     pub trim_bytes: u64,
     /// The least that is reserved on disk ahead of a segment's end, in bytes.
     pub reserve_bytes: u32,
+    /// The index files of a segment that is appended to are written when so many bytes of it have no entry in them, and the file of
+    /// leader epochs with them. Until then only the segment's own file is touched; after a crash a search walks through as much.
+    pub index_lag_bytes: u32,
 }
 
 impl Default for Steps {
     fn default() -> Steps {
-        Steps { checkpoint_records: 512, trim_bytes: MIB, reserve_bytes: MIB as u32 }
+        Steps { checkpoint_records: 128, trim_bytes: MIB, reserve_bytes: MIB as u32, index_lag_bytes: MIB as u32 }
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::base::turnstile::Turnstile;
 use crate::io::file::{self, File};
 use crate::io::op::OpenMode;
 use crate::io::{Handle, Result};
@@ -75,6 +76,10 @@ pub struct Directory {
     io: Handle,
     data: PathBuf,
     made: RefCell<BTreeSet<String>>,
+    /// Syncs of the data directory, one at a time; how many were begun, and the last one that was done.
+    syncs: Turnstile,
+    begun: Cell<u64>,
+    done: Cell<u64>,
     open: RefCell<BTreeMap<OpenKey, (File, u64)>>,
     /// How often files were forgotten: one that was being opened meanwhile is not kept, or a removed one would hold its space.
     forgotten: Cell<u64>,
@@ -89,6 +94,9 @@ impl Directory {
             io: io.clone(),
             data: data.to_owned(),
             made: RefCell::default(),
+            syncs: Turnstile::default(),
+            begun: Cell::new(0),
+            done: Cell::new(0),
             open: RefCell::default(),
             forgotten: Cell::new(0),
             uses: Cell::new(0),
@@ -119,12 +127,24 @@ impl Directory {
         if self.made.borrow().contains(name) {
             return Ok(());
         }
-        let path = self.data.join(name);
-        if file::stat(&self.io, &path).await?.is_none() {
-            file::create_directory(&self.io, &path).await?;
-        }
-        file::sync_directory(&self.io, &self.data).await?;
+        file::create_directory(&self.io, &self.data.join(name)).await?;
+        self.sync_names().await?;
         self.made.borrow_mut().insert(name.to_owned());
+        Ok(())
+    }
+
+    /// Makes the names of the partition directories durable, as they are now. A sync that begins after this was asked for serves
+    /// all that wait: with a thousand new partitions there are few syncs.
+    async fn sync_names(&self) -> Result<()> {
+        let begun_before = self.begun.get();
+        let _alone = self.syncs.enter().await;
+        if self.done.get() > begun_before {
+            return Ok(());
+        }
+        let sync = self.begun.get() + 1;
+        self.begun.set(sync);
+        file::sync_directory(&self.io, &self.data).await?;
+        self.done.set(sync);
         Ok(())
     }
 
@@ -202,7 +222,7 @@ impl Directory {
             }
             file::rename(&self.io, &path, &aside).await?;
         }
-        file::sync_directory(&self.io, &self.data).await
+        self.sync_names().await
     }
 
     /// Removes the directory that was set aside, durably, with everything in it; fine if there is none.
@@ -217,7 +237,7 @@ impl Directory {
             return Ok(());
         }
         remove_tree(&self.io, &aside).await?;
-        file::sync_directory(&self.io, &self.data).await
+        self.sync_names().await
     }
 }
 

@@ -211,13 +211,15 @@ impl Indexes {
         (self.offsets_on_file, self.times_on_file)
     }
 
-    /// The entries that are not on file yet.
-    pub(super) fn unwritten(&self) -> (Unwritten, Unwritten) {
-        let behind = |on_file: OnFile, entry_bytes: u32, entries: &[u8]| Unwritten {
-            on_file,
-            generation: self.generation,
-            entry_bytes,
-            bytes: entries[if self.whole { (on_file.entries * entry_bytes) as usize } else { 0 }..].to_vec(),
+    /// The entries that are not on file yet; none as long as those stand for less than `lag_max` bytes of a segment that ends at `end`.
+    pub(super) fn unwritten(&self, end: u32, lag_max: u32) -> (Unwritten, Unwritten) {
+        let written = if self.whole { self.offsets_on_file.entries as usize } else { 0 };
+        let first = self.offsets.get(written).map_or(end, |entry| entry.position);
+        let due = end - first >= lag_max;
+        let behind = |on_file: OnFile, entry_bytes: u32, entries: &[u8]| {
+            let written = if self.whole { (on_file.entries * entry_bytes) as usize } else { 0 };
+            let bytes = if due { entries[written..].to_vec() } else { Vec::new() };
+            Unwritten { on_file, generation: self.generation, entry_bytes, bytes }
         };
         (
             behind(self.offsets_on_file, Indexes::OFFSET_ENTRY_BYTES, self.offsets.encode()),
@@ -240,6 +242,9 @@ impl Indexes {
 
     /// Keeps in memory only what is not on file.
     fn drop_written(&mut self, offsets: &Unwritten, times: &Unwritten) {
+        if offsets.bytes.is_empty() && times.bytes.is_empty() {
+            return;
+        }
         let (base, written) = (self.offsets.base_offset(), offsets.bytes.len() / Indexes::OFFSET_ENTRY_BYTES as usize);
         let mut kept = OffsetIndex::new(base);
         for entry in self.offsets.iter().skip(written) {

@@ -371,7 +371,9 @@ impl Log {
         state.need_since_capture = Need::default();
         let unfinished = state.segments.iter().filter(|segment| !segment.finished && !in_record);
         let segments = unfinished.map(|segment| {
-            let (offsets, times) = segment.indexes.unwritten();
+            let finishes = segment.base != active || thoroughness == Thoroughness::Final;
+            let lag_max = if finishes { 0 } else { self.context.config.steps.index_lag_bytes };
+            let (offsets, times) = segment.indexes.unwritten(segment.end, lag_max);
             Unfinished { base: segment.base, end: segment.end, offsets, times }
         });
         Captured {
@@ -427,8 +429,10 @@ impl Log {
 /// Writes what the segment files lack, and finishes the segments that are no longer appended to.
 async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Thoroughness) -> Result<()> {
     let active = captured.edge.segment;
+    let mut epochs_are_due = thoroughness == Thoroughness::Final;
     for segment in std::mem::take(&mut captured.segments) {
         let finish = segment.base != active || thoroughness == Thoroughness::Final;
+        epochs_are_due |= finish || !segment.offsets.bytes.is_empty();
         if segment.end == 0 {
             cut_empty(log, segment.base, finish).await?;
             continue;
@@ -457,7 +461,7 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
     for companion in &captured.companions {
         log.write_companion(companion).await?;
     }
-    write_epochs(log).await
+    if epochs_are_due { write_epochs(log).await } else { Ok(()) }
 }
 
 /// Takes what a cut left in the files of a segment that is empty now, if it has any.

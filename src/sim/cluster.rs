@@ -78,6 +78,7 @@ pub fn configuration(random: &mut Prng) -> Config {
         checkpoint_records: [1, 4, 512][random.below(3) as usize],
         trim_bytes: [4 * KIB, 4 * KIB, MIB][random.below(3) as usize],
         reserve_bytes: [16 * KIB, 128 * KIB, MIB][random.below(3) as usize] as u32,
+        index_lag_bytes: [0, 0, 16 * KIB, MIB][random.below(4) as usize] as u32,
     };
     // Small enough that some logs are rewritten in a run, and some are not.
     config.compaction = CompactionLimits { bytes_min: 8 * KIB, growth: 4 };

@@ -58,15 +58,19 @@ struct Client {
 }
 
 impl Client {
-    /// Connects, again and again until the broker serves, and makes a topic.
+    /// Connects, again and again until the broker serves, and makes a topic of one partition.
     async fn with_topic(io: &Handle, broker: SocketAddr, configs: &[(&str, String)]) -> Client {
+        Client::with_topic_of(io, broker, 1, configs).await
+    }
+
+    async fn with_topic_of(io: &Handle, broker: SocketAddr, partitions: i32, configs: &[(&str, String)]) -> Client {
         let mut session = loop {
             match Session::connect(io, broker, io.now() + PATIENCE).await {
                 Ok(session) => break session,
                 Err(_) => io.sleep(Duration::from_millis(50)).await,
             }
         };
-        let request = requests::create_topic("topic", 1, configs);
+        let request = requests::create_topic("topic", partitions, configs);
         let made = session.ask::<CreateTopicsRequest>(requests::CREATE_TOPICS, &request, io.now() + PATIENCE).await;
         let id = made.expect("an answer").topics[0].topic_id;
         Client { io: io.clone(), session, topic: Topic { name: "topic".into(), id } }
@@ -77,11 +81,15 @@ impl Client {
         self.session.ask::<R>(version, request, deadline).await.expect("an answer")
     }
 
-    /// Appends one record; its offset.
+    /// Appends one record to the first partition; its offset.
     async fn append(&mut self, value: &[u8]) -> i64 {
+        self.append_to(0, value).await
+    }
+
+    async fn append_to(&mut self, partition: i32, value: &[u8]) -> i64 {
         let mut batch = BatchBuilder::new();
         batch.append(self.io.wall_ms(), None, Some(value), &[]);
-        let request = requests::produce(9, -1, &[(self.topic.clone(), 0, batch.build(0).into())]);
+        let request = requests::produce(9, -1, &[(self.topic.clone(), partition, batch.build(0).into())]);
         let answer = self.ask(9, &request).await.responses.remove(0).partition_responses.remove(0);
         assert_eq!(answer.error_code, 0);
         answer.base_offset
@@ -195,6 +203,58 @@ fn what_is_read_before_it_is_durable_is_read_from_memory() {
             assert_eq!(client.read(number).await, [value]);
         }
     });
+}
+
+/// Found by seed 4096292248: while its own part of a fetch read the disk, and another reactor had told enough, the reactor polled
+/// the fetch again and again, and got to nothing else.
+#[test]
+fn a_fetch_over_two_reactors_rests_while_its_own_part_reads_the_disk() {
+    const PARTITIONS: i32 = 8;
+    let mut world = World::new(11);
+    let mut config = configuration(&mut Prng::new(11));
+    config.reactors = 2;
+    config.storage.tail_bytes_max = 0;
+    config.storage.write_back_interval = Duration::from_millis(20);
+    let broker = SimBroker::start(&mut world, config, 2);
+    let address = broker.address(&world);
+    let (filled, fetched) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
+    let (told, counted, clients) = (Rc::clone(&filled), Rc::clone(&fetched), world.machine(&MachineConfig::default()));
+    let client = world.client(clients, move |io| {
+        let (filled, fetched) = (Rc::clone(&told), Rc::clone(&counted));
+        async move {
+            let mut client = Client::with_topic_of(&io, address, PARTITIONS, &[]).await;
+            for partition in 0..PARTITIONS {
+                assert_eq!(client.append_to(partition, &[7; 10_000]).await, 0);
+            }
+            // Written back, and gone from memory.
+            io.sleep(Duration::from_secs(1)).await;
+            filled.set(true);
+            io.sleep(Duration::from_millis(1)).await;
+            let limits = FetchLimits {
+                wait_ms_max: 400,
+                bytes_min: 85_000,
+                bytes_max: 1 << 20,
+                partition_bytes_max: 1 << 20,
+                session: (0, -1),
+            };
+            let parts: Vec<_> = (0..PARTITIONS).map(|partition| (client.topic.clone(), partition, 0)).collect();
+            for _ in 0..20 {
+                let topic = client.ask(12, &requests::fetch(12, &limits, &parts)).await.responses.remove(0);
+                assert!(topic.partitions.iter().all(|data| data.records.is_some()), "what there is");
+                fetched.set(fetched.get() + 1);
+            }
+        }
+    });
+    assert!(world.run_until(Duration::from_secs(60), |_| filled.get()));
+    let slow = DiskFaultRates { slow_one_in: 2, slow_for: Duration::from_millis(200), ..DiskFaultRates::default() };
+    world.disk_faults(broker.machine, SimBroker::data(), slow);
+    let until = world.now() + Duration::from_secs(120);
+    let mut steps = 0;
+    while world.is_running(client) && world.step(until) {
+        steps += 1;
+        assert!(steps < 10_000, "a fetch that waits for the disk is looked at all the time");
+    }
+    assert_eq!(fetched.get(), 20);
 }
 
 /// Found by seed 101: room for a segment's next run was still being reserved when the segment was already full, and write-back

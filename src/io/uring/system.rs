@@ -16,6 +16,9 @@ use crate::io::{Error, Result};
 /// The number of `cachestat`, the same on every architecture; the libc crate lacks it.
 const SYS_CACHESTAT: libc::c_long = 451;
 
+/// Allocations from this size on are the kernel's, in bytes.
+const LARGE_BYTES_MIN: libc::c_int = 64 << 10;
+
 fn checked(result: libc::c_int) -> Result<libc::c_int> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(result) }
 }
@@ -326,6 +329,14 @@ pub(in crate::io) fn block_stop_signals() {
     // SAFETY: the set is valid, the old one is not asked for.
     let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &stop_signals(), std::ptr::null_mut()) };
     assert!(result == 0, "the arguments are valid");
+}
+
+/// From here on the C library asks the kernel for each large allocation by itself, and returns it when it is freed. Left to itself
+/// it puts those of a MiB among the small ones once it has seen one freed, and what lies between two that are in use stays.
+pub(in crate::io) fn return_freed_memory() {
+    // SAFETY: plain numbers.
+    let taken = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BYTES_MIN) } == 1;
+    debug_assert!(taken, "the size is below what the library allows");
 }
 
 /// A descriptor that becomes readable when the process is asked to stop.
