@@ -230,7 +230,7 @@ impl State {
     }
 
     /// Bytes reserved on disk behind the active segment's end, in whole blocks.
-    pub fn ahead_bytes(&self) -> u64 {
+    pub fn reserved_bytes(&self) -> u64 {
         let active = self.active();
         u64::from(active.allocated).saturating_sub(u64::from(active.end).next_multiple_of(BLOCK_ALIGN as u64))
     }

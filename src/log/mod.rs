@@ -8,7 +8,6 @@
 //!
 //! **Start reading at** [`log`] for an append, [`reader`] for a read, [`storage`] for what ties them together.
 
-mod ahead;
 pub mod checkpoint;
 pub mod config;
 mod context;
@@ -25,6 +24,7 @@ pub mod offset_index;
 pub mod owner;
 pub mod reader;
 pub mod recovery;
+mod reservation;
 pub mod run;
 pub mod segment;
 pub mod space;

@@ -355,7 +355,7 @@ impl Storage {
         match (self.inner.refusing.replace(context.low_on_space()), context.low_on_space()) {
             (false, true) => {
                 tracing::warn!("{free} bytes are free and {reserve} are the reserve: produce is refused");
-                self.release_ahead();
+                self.release_reserved();
             }
             (true, false) => tracing::info!("{free} bytes are free again: produce is accepted"),
             _ => {}
@@ -363,9 +363,11 @@ impl Storage {
     }
 
     /// Has the next pass give back the space that is reserved ahead of logs.
-    fn release_ahead(&self) {
+    fn release_reserved(&self) {
         let logs = self.inner.logs.borrow();
-        logs.values().filter(|log| log.state().ahead_bytes() > 0).for_each(|log| self.inner.context.note_change(log));
+        logs.values()
+            .filter(|log| log.state().reserved_bytes() > 0)
+            .for_each(|log| self.inner.context.note_change(log));
     }
 }
 

@@ -266,7 +266,7 @@ async fn write_back_held(log: &Rc<Log>, thoroughness: Thoroughness) -> Result<Op
         return Err(ErrorKind::Interrupted.into());
     }
     if log.context.low_on_space() {
-        log.release_ahead().await?;
+        log.release_reserved().await?;
     }
     if !captured.in_record {
         write_segments(log, &mut captured, thoroughness).await?;

@@ -112,10 +112,10 @@ impl Log {
 
     /// Gives back what is reserved behind the active segment's end, unless that is just growing. Write-back holds the log,
     /// and no run is under way.
-    pub(super) async fn release_ahead(&self) -> Result<()> {
+    pub(super) async fn release_reserved(&self) -> Result<()> {
         let (segment, end) = {
             let mut state = self.state_mut();
-            if state.reserving || state.ahead_bytes() == 0 {
+            if state.reserving || state.reserved_bytes() == 0 {
                 return Ok(());
             }
             state.active_mut().allocated = 0;
