@@ -53,7 +53,12 @@ pub struct Steps {
 
 impl Default for Steps {
     fn default() -> Steps {
-        Steps { checkpoint_records: 128, trim_bytes: MIB, reserve_bytes: MIB as u32, index_lag_bytes: MIB as u32 }
+        Steps {
+            checkpoint_records: 128,
+            trim_bytes: MIB,
+            reserve_bytes: MIB as u32,
+            index_lag_bytes: (256 * KIB) as u32,
+        }
     }
 }
 

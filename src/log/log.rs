@@ -162,8 +162,8 @@ pub(super) struct State {
     pub need: Need,
     /// The same, counted from the last capture.
     pub need_since_capture: Need,
-    /// Leader epochs that `leader-epoch-checkpoint` holds.
-    pub epochs_written: usize,
+    /// Leader epochs that `leader-epoch-checkpoint` holds, if it was written in this life of the process.
+    pub epochs_written: Option<usize>,
     /// Write-back has captured the state and not yet completed the checkpoint.
     pub capturing: bool,
     /// Producer snapshots (base offset, content) that are to be written beside their segments.
@@ -541,7 +541,7 @@ impl Log {
             epochs: LeaderEpochs::default(),
             need: Need::default(),
             need_since_capture: Need::default(),
-            epochs_written: 0,
+            epochs_written: None,
             capturing: false,
             snapshots: Vec::new(),
             reserving: false,

@@ -93,11 +93,6 @@ impl OffsetIndex {
         self.entries.last().map(|entry| self.absolute(*entry))
     }
 
-    /// The entry that `before` others stand before.
-    pub fn get(&self, before: usize) -> Option<OffsetPosition> {
-        self.entries.get(before).map(|entry| self.absolute(*entry))
-    }
-
     /// All entries, ascending.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = OffsetPosition> {
         self.entries.iter().map(|entry| self.absolute(*entry))

@@ -499,10 +499,15 @@ impl Log {
             let times = TimeIndex::decode(base, &time_bytes, next_offset);
             let (Ok(offsets), Ok(times)) = (offsets, times) else { break };
             let mut state = self.state_mut();
+            let active = state.active().base == base;
             let Some(segment) = state.segments.iter_mut().find(|segment| segment.base == base) else { return Ok(()) };
             // Write-back may have moved entries from memory to the files meanwhile: then the files are read again.
             if segment.indexes.on_file() == on_file {
                 segment.indexes.load(offsets, times);
+                if !active && !segment.finished {
+                    // A crash may have come before its last entry was on file.
+                    segment.close();
+                }
                 return Ok(());
             }
         }
@@ -573,7 +578,7 @@ impl Log {
             rebuilt.close();
         }
         segment.indexes.replace(rebuilt.indexes, until);
-        segment.finished = false;
+        (segment.finished, segment.cut_to_size) = (false, false);
         drop(state);
         self.context.note_change(self);
     }

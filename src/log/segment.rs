@@ -57,6 +57,8 @@ pub struct Indexes {
     last_time: Timestamp,
     /// How often they were built anew.
     generation: u32,
+    /// Where the segment ended when their files were last written in this life of the process; 0 when they were not.
+    files_cover: u32,
 }
 
 /// The part of an index that was written to its file.
@@ -188,6 +190,7 @@ impl Indexes {
             whole: true,
             last_time: NO_TIMESTAMP,
             generation: 0,
+            files_cover: 0,
         }
     }
 
@@ -211,11 +214,16 @@ impl Indexes {
         (self.offsets_on_file, self.times_on_file)
     }
 
-    /// The entries that are not on file yet; none as long as those stand for less than `lag_max` bytes of a segment that ends at `end`.
-    pub(super) fn unwritten(&self, end: u32, lag_max: u32) -> (Unwritten, Unwritten) {
+    /// Whether their files are to be written though the segment, which ends at `end`, is appended to: they lack entries, and were last
+    /// written `lag` bytes ago. After a start that may have been at any time, so then it is as if they never were: what a crash
+    /// leaves without entries is no longer than this.
+    pub(super) fn are_due(&self, end: u32, lag: u32) -> bool {
         let written = if self.whole { self.offsets_on_file.entries as usize } else { 0 };
-        let first = self.offsets.get(written).map_or(end, |entry| entry.position);
-        let due = end - first >= lag_max;
+        self.offsets.len() > written && end.saturating_sub(self.files_cover) >= lag
+    }
+
+    /// The entries that are not on file yet, or none if they are not `due`.
+    pub(super) fn unwritten(&self, due: bool) -> (Unwritten, Unwritten) {
         let behind = |on_file: OnFile, entry_bytes: u32, entries: &[u8]| {
             let written = if self.whole { (on_file.entries * entry_bytes) as usize } else { 0 };
             let bytes = if due { entries[written..].to_vec() } else { Vec::new() };
@@ -227,11 +235,16 @@ impl Indexes {
         )
     }
 
-    /// Notes that these entries are on file now; false when the indexes were rebuilt meanwhile, so that they do not count.
-    pub(super) fn note_written(&mut self, offsets: &Unwritten, times: &Unwritten) -> bool {
+    /// Notes that these entries of a segment that ended at `end` are on file now; false when the indexes were rebuilt meanwhile, so
+    /// that they do not count.
+    pub(super) fn note_written(&mut self, offsets: &Unwritten, times: &Unwritten, end: u32) -> bool {
         if self.generation != offsets.generation {
             return false;
         }
+        if offsets.bytes.is_empty() && times.bytes.is_empty() {
+            return true;
+        }
+        self.files_cover = end;
         self.offsets_on_file.extend(&offsets.bytes, offsets.entry_bytes);
         self.times_on_file.extend(&times.bytes, times.entry_bytes);
         if !self.whole {
@@ -242,9 +255,6 @@ impl Indexes {
 
     /// Keeps in memory only what is not on file.
     fn drop_written(&mut self, offsets: &Unwritten, times: &Unwritten) {
-        if offsets.bytes.is_empty() && times.bytes.is_empty() {
-            return;
-        }
         let (base, written) = (self.offsets.base_offset(), offsets.bytes.len() / Indexes::OFFSET_ENTRY_BYTES as usize);
         let mut kept = OffsetIndex::new(base);
         for entry in self.offsets.iter().skip(written) {
@@ -273,6 +283,7 @@ impl Indexes {
             let _ = self.times.maybe_append(entry.timestamp, entry.offset);
         }
         self.whole = true;
+        self.last_time = self.times.last().timestamp;
     }
 
     /// Takes entries that were built anew from the segment up to the position `until`; none is on file then. Of those in
@@ -291,7 +302,7 @@ impl Indexes {
         }
         self.whole = true;
         self.generation += 1;
-        (self.offsets_on_file, self.times_on_file) = (OnFile::default(), OnFile::default());
+        (self.offsets_on_file, self.times_on_file, self.files_cover) = (OnFile::default(), OnFile::default(), 0);
         self.last_time = self.times.last().timestamp;
     }
 
@@ -302,7 +313,7 @@ impl Indexes {
         self.times.truncate_to(to);
         self.last_time = self.times.last().timestamp;
         self.generation += 1;
-        (self.offsets_on_file, self.times_on_file) = (OnFile::default(), OnFile::default());
+        (self.offsets_on_file, self.times_on_file, self.files_cover) = (OnFile::default(), OnFile::default(), 0);
     }
 
     /// Forgets the entries, all of which are on file.

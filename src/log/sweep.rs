@@ -20,7 +20,7 @@ const FIRST_AFTER: Duration = Duration::from_secs(15);
 /// How long after a sweep the next one begins: a file that could not be removed is tried again.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
-/// The file that write-back leaves in each partition's directory.
+/// The file that write-back makes in each partition's directory when it is first there.
 const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
 
 /// Goes through the data directory at start, given the directories of the logs that were recovered, those that are set

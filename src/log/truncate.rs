@@ -200,7 +200,7 @@ impl State {
             }
             !goes(range.segment) && range.start < range.end
         });
-        self.epochs_written = usize::MAX;
+        self.epochs_written = None;
         if anew {
             self.log_start = end;
             self.tail = Default::default();

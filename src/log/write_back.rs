@@ -327,10 +327,12 @@ impl State {
         self.need.current = self.need.current.take().or(since.current);
     }
 
-    /// Whether everything that the files lack lies in the last, incomplete block, and begins with a batch.
-    fn fits_record(&self) -> bool {
+    /// Whether everything that the files lack lies in the last, incomplete block, and begins with a batch; the index files of the
+    /// active segment may lack `index_lag` bytes more.
+    fn fits_record(&self, index_lag: u32) -> bool {
         let active = self.active();
-        let finished = self.segments.iter().rev().skip(1).all(|segment| segment.finished);
+        let finished = self.segments.iter().rev().skip(1).all(|segment| segment.finished)
+            && !active.indexes.are_due(active.end, index_lag);
         match self.dirty.as_slice() {
             [] => finished,
             [range] => {
@@ -362,7 +364,8 @@ impl Log {
             state.active_mut().close();
         }
         let (active, end) = (state.active().base, state.active().end);
-        let in_record = thoroughness == Thoroughness::Lazy && state.fits_record();
+        let index_lag = self.context.config.steps.index_lag_bytes;
+        let in_record = thoroughness == Thoroughness::Lazy && state.fits_record(index_lag);
         let first_dirty = state.dirty.first().map_or(end, |range| range.start);
         let start = block_floor(end);
         let mut bytes = vec![0; (end - start) as usize];
@@ -372,8 +375,8 @@ impl Log {
         let unfinished = state.segments.iter().filter(|segment| !segment.finished && !in_record);
         let segments = unfinished.map(|segment| {
             let finishes = segment.base != active || thoroughness == Thoroughness::Final;
-            let lag_max = if finishes { 0 } else { self.context.config.steps.index_lag_bytes };
-            let (offsets, times) = segment.indexes.unwritten(segment.end, lag_max);
+            let due = finishes || segment.indexes.are_due(segment.end, index_lag);
+            let (offsets, times) = segment.indexes.unwritten(due);
             Unfinished { base: segment.base, end: segment.end, offsets, times }
         });
         Captured {
@@ -429,7 +432,7 @@ impl Log {
 /// Writes what the segment files lack, and finishes the segments that are no longer appended to.
 async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Thoroughness) -> Result<()> {
     let active = captured.edge.segment;
-    let mut epochs_are_due = thoroughness == Thoroughness::Final;
+    let (mut epochs_are_due, mut wrote) = (thoroughness == Thoroughness::Final, false);
     for segment in std::mem::take(&mut captured.segments) {
         let finish = segment.base != active || thoroughness == Thoroughness::Final;
         epochs_are_due |= finish || !segment.offsets.bytes.is_empty();
@@ -445,6 +448,7 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
             file.truncate(&log.context.io, u64::from(segment.end)).await?;
         }
         file.sync(&log.context.io, !finish).await?;
+        wrote = true;
         append_index(log, segment.base, Kind::Index, &segment.offsets, finish).await?;
         append_index(log, segment.base, Kind::TimeIndex, &segment.times, finish).await?;
         let record = log.note_files_written(&segment, segment.base != active, finish);
@@ -461,7 +465,11 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
     for companion in &captured.companions {
         log.write_companion(companion).await?;
     }
-    if epochs_are_due { write_epochs(log).await } else { Ok(()) }
+    match (epochs_are_due, wrote) {
+        (true, _) => write_epochs(log).await,
+        (false, true) => make_epochs(log).await,
+        (false, false) => Ok(()),
+    }
 }
 
 /// Takes what a cut left in the files of a segment that is empty now, if it has any.
@@ -485,7 +493,7 @@ impl Log {
         let mut state = self.state_mut();
         let found = state.segments.iter_mut().find(|segment| segment.base == written.base);
         let segment = found.expect("segments stay while the log is held");
-        let counts = segment.indexes.note_written(&written.offsets, &written.times);
+        let counts = segment.indexes.note_written(&written.offsets, &written.times, written.end);
         if cut {
             segment.allocated = 0;
             segment.cut_to_size = counts && segment.end == written.end;
@@ -545,12 +553,23 @@ async fn append_index(log: &Rc<Log>, base: Offset, kind: Kind, new: &Unwritten, 
     Ok(())
 }
 
+/// Makes `leader-epoch-checkpoint`, empty for now, so that it stands where write-back was, which is what a start goes by
+/// ([`super::sweep`]); one that is there stays as it is.
+async fn make_epochs(log: &Rc<Log>) -> Result<()> {
+    if log.state().epochs_written.is_none() {
+        let path = log.context.directory.partition_path(log.name()).join("leader-epoch-checkpoint");
+        File::open(&log.context.io, &path, OpenMode { write: true, create: true, ..OpenMode::default() }).await?;
+        log.state_mut().epochs_written = Some(0);
+    }
+    Ok(())
+}
+
 /// Writes `leader-epoch-checkpoint`, for Kafka's tools; the checkpoint record is what recovery reads.
 async fn write_epochs(log: &Rc<Log>) -> Result<()> {
     let (text, count) = {
         let state = log.state();
         let count = state.epochs.entries().len();
-        if count == state.epochs_written {
+        if state.epochs_written == Some(count) {
             return Ok(());
         }
         (state.epochs.encode(), count)
@@ -558,7 +577,7 @@ async fn write_epochs(log: &Rc<Log>) -> Result<()> {
     let directory = log.context.directory.partition_path(log.name());
     if file::stat(&log.context.io, &directory).await?.is_some() {
         file::replace(&log.context.io, &directory.join("leader-epoch-checkpoint"), text.as_bytes()).await?;
-        log.state_mut().epochs_written = count;
+        log.state_mut().epochs_written = Some(count);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use flumen::protocol::messages::ListOffsetsRequest;
 use flumen::protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::{Client, fetch_request, name, produce_request};
 use super::damage::{End, PARTITIONS, Scene, Start, TOPIC, cut, files, flip, name_of, refusal, start, zero};
@@ -168,6 +168,54 @@ fn damaged_indexes_are_rebuilt() {
             scene.assert_whole(broker.address, &format!("{ending} {what}, and stopped"));
         }
     }
+}
+
+/// The broker kept what it had rebuilt to itself while nothing was appended: a clean stop found the segment as it had left it, and
+/// write-back found nothing that the file lacked.
+#[test]
+fn a_rebuilt_index_is_in_its_file_again_though_nobody_appended() {
+    let scene = Scene::new(End::Stopped);
+    for ending in [".index", ".timeindex"] {
+        let (_copy, data) = scene.copy();
+        let path = files(&data.join(format!("{TOPIC}-0")), ending).pop().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        flip(&path, 9, 1);
+        let mut broker = serves(&data, "an index can be rebuilt");
+        let mut client = Client::connect(broker.address);
+        assert_eq!(offset_at(&mut client, 1_000_000 + 289 * 10 + 1), 289 * 2 + 1);
+        broker.wait_for_line("rebuilt");
+        assert!(broker.stop().success());
+        // A start may have left out an entry that now is there.
+        let again = std::fs::read(&path).unwrap();
+        assert_eq!(again[..24], whole[..24], "{} is right again", path.display());
+        assert!(again.len() >= whole.len(), "{} bytes instead of {}", again.len(), whole.len());
+    }
+}
+
+/// While a segment is young write-back touches its `.log` alone, but that it was there is to be seen.
+#[test]
+fn a_log_that_was_written_back_is_missed_when_nothing_speaks_of_it() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let data = directory.path().join("data");
+    let broker = Broker::start(&data, &["--write-back-interval-ms", "50"]);
+    let mut client = Client::connect(broker.address);
+    client.create_topic(TOPIC, 1, &[]);
+    let epochs = data.join(format!("{TOPIC}-0")).join("leader-epoch-checkpoint");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !epochs.exists() {
+        assert!(Instant::now() < deadline, "it is written back");
+        assert_eq!(client.produce(TOPIC, 0, &[&"v".repeat(3_000)]).error_code, 0);
+        pause(Duration::from_millis(2));
+    }
+    drop(broker.kill());
+    assert!(!data.join(format!("{TOPIC}-0")).join(format!("{:020}.index", 0)).exists(), "no index file yet");
+    for entry in std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() && !entry.ends_with(format!("{TOPIC}-0")) {
+            std::fs::remove_dir_all(entry).unwrap();
+        }
+    }
+    let text = refusal(&data, "a log is not known");
+    assert!(text.contains(&format!("{TOPIC}-0")), "{text}");
 }
 
 #[test]
