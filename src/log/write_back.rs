@@ -441,6 +441,7 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
             continue;
         }
         let file = log.active_file(segment.base).await?;
+        wrote = true;
         for range in captured.dirty.iter().filter(|range| range.segment == segment.base) {
             write_range(log, &file, *range).await?;
         }
@@ -448,7 +449,6 @@ async fn write_segments(log: &Rc<Log>, captured: &mut Captured, thoroughness: Th
             file.truncate(&log.context.io, u64::from(segment.end)).await?;
         }
         file.sync(&log.context.io, !finish).await?;
-        wrote = true;
         append_index(log, segment.base, Kind::Index, &segment.offsets, finish).await?;
         append_index(log, segment.base, Kind::TimeIndex, &segment.times, finish).await?;
         let record = log.note_files_written(&segment, segment.base != active, finish);
