@@ -24,9 +24,9 @@ use crate::record::{Corruption, check_stored, records, timestamp};
 /// The most that one read brings into memory, unless a single batch is larger: with what makes it whole sectors a block of 1 MiB.
 const READ_BYTES_MAX: u32 = (1 << 20) - BLOCK_ALIGN as u32;
 
-/// The most that is asked of the device at once past the page cache: durable writes wait behind it in its queue. Half of it slows
-/// reads down, twice as much the writes (benches/RESULTS.md, "Cold reads").
-const DIRECT_PIECE_BYTES: u32 = 512 << 10;
+/// The most that is asked of the device at once past the page cache: durable writes wait behind it in its queue. Twice as much is
+/// a tenth quicker to read, and more than doubles their p99 (benches/RESULTS.md, "Cold reads").
+const DIRECT_PIECE_BYTES: u32 = 256 << 10;
 
 /// Whose memory a read takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
