@@ -127,7 +127,8 @@ fn with_broker(change: impl FnOnce(&mut Config)) -> (World, SimBroker) {
     let mut world = World::new(11);
     let mut config = configuration(&mut Prng::new(11));
     change(&mut config);
-    let broker = SimBroker::start(&mut world, config, 1);
+    let reactors = config.reactors;
+    let broker = SimBroker::start(&mut world, config, reactors);
     (world, broker)
 }
 
@@ -210,12 +211,11 @@ fn what_is_read_before_it_is_durable_is_read_from_memory() {
 #[test]
 fn a_fetch_over_two_reactors_rests_while_its_own_part_reads_the_disk() {
     const PARTITIONS: i32 = 8;
-    let mut world = World::new(11);
-    let mut config = configuration(&mut Prng::new(11));
-    config.reactors = 2;
-    config.storage.tail_bytes_max = 0;
-    config.storage.write_back_interval = Duration::from_millis(20);
-    let broker = SimBroker::start(&mut world, config, 2);
+    let (mut world, broker) = with_broker(|config| {
+        config.reactors = 2;
+        config.storage.tail_bytes_max = 0;
+        config.storage.write_back_interval = Duration::from_millis(20);
+    });
     let address = broker.address(&world);
     let (filled, fetched) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
     let (told, counted, clients) = (Rc::clone(&filled), Rc::clone(&fetched), world.machine(&MachineConfig::default()));
